@@ -1,0 +1,332 @@
+//! Segments: the header in the first block, frames, and the footer in the last block. Byte-exact
+//! tables in `docs/format.md`.
+//!
+//! ```text
+//! ┌──────────┬───────────────────────────────────────────────────────┬──────────┐
+//! │ header   │ frames                                                │ footer   │
+//! │ 1 block  │ whole blocks                                          │ 1 block  │
+//! └──────────┴───────────────────────────────────────────────────────┴──────────┘
+//! 0        block                                             len - block       len
+//! ```
+//!
+//! A header names the segment before it and where that one ends. That is the chain: what cannot be
+//! reached backwards through it from the highest ordinal is a ghost.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::frame::Seed;
+use crate::log::position::{ORDINAL_MAX, Position};
+
+/// The identity of a log, random, in every segment.
+pub(crate) type LogId = [u8; 16];
+
+/// The smallest segment.
+pub(crate) const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+/// The largest segment: a frame's length has 30 bits.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// The largest block that the format allows.
+pub(crate) const BLOCK_BYTES_MAX: u64 = 1 << 16;
+
+const VERSION: u32 = 1;
+/// The incompatible features that this version knows.
+const INCOMPATIBLE_KNOWN: u64 = 0;
+const HEADER_MAGIC: [u8; 8] = *b"RBSEGMNT";
+const FOOTER_MAGIC: [u8; 8] = *b"RBFOOTER";
+const HEADER_BYTES: usize = 128;
+const FOOTER_BYTES: usize = 128;
+const CRC_AT: usize = 124;
+const TIME_ENTRY_BYTES: usize = 16;
+
+/// What a segment's first block says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) log_id: LogId,
+    pub(crate) ordinal: u64,
+    /// Rises with every commit point: an unclean opening, a truncation.
+    pub(crate) epoch: u64,
+    /// The segment before this one and the offset where its frames end; ordinal 0 stands for none.
+    pub(crate) previous: Link,
+    pub(crate) salt: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) block_bytes: u32,
+    /// The log's start as known when the segment was made; the real one is not before it.
+    pub(crate) log_start: Position,
+    pub(crate) created_unix_ns: u64,
+    /// Features that a reader may ignore.
+    pub(crate) compatible: u64,
+}
+
+/// One step of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) ordinal: u64,
+    pub(crate) end_bytes: u64,
+}
+
+impl Link {
+    /// The link of a log's first segment.
+    pub(crate) const NONE: Self = Self {
+        ordinal: 0,
+        end_bytes: 0,
+    };
+}
+
+impl Header {
+    pub(crate) fn seed(&self) -> Seed {
+        Seed::new(self.salt)
+    }
+
+    /// Where frames may lie, in bytes of the file.
+    pub(crate) fn frames(&self) -> std::ops::Range<u64> {
+        frames_of(self.segment_bytes, self.block_bytes)
+    }
+
+    /// Writes the header into a zeroed block.
+    pub(crate) fn write(&self, block: &mut [u8]) {
+        block[0..8].copy_from_slice(&HEADER_MAGIC);
+        block[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        block[12..16].copy_from_slice(&(HEADER_BYTES as u32).to_le_bytes());
+        block[16..24].copy_from_slice(&self.compatible.to_le_bytes());
+        block[24..32].copy_from_slice(&0u64.to_le_bytes());
+        block[32..48].copy_from_slice(&self.log_id);
+        block[48..56].copy_from_slice(&self.ordinal.to_le_bytes());
+        block[56..64].copy_from_slice(&self.epoch.to_le_bytes());
+        block[64..72].copy_from_slice(&self.previous.ordinal.to_le_bytes());
+        block[72..80].copy_from_slice(&self.previous.end_bytes.to_le_bytes());
+        block[80..88].copy_from_slice(&self.salt.to_le_bytes());
+        block[88..96].copy_from_slice(&self.segment_bytes.to_le_bytes());
+        block[96..100].copy_from_slice(&self.block_bytes.to_le_bytes());
+        block[100..104].copy_from_slice(&self.block_bytes.to_le_bytes());
+        block[104..112].copy_from_slice(&self.log_start.to_u64().to_le_bytes());
+        block[112..120].copy_from_slice(&self.created_unix_ns.to_le_bytes());
+        let crc = crc32c::crc32c(&block[..CRC_AT]);
+        block[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// Reads a header. `Ok(None)`: the bytes are no header of ours, or a torn one.
+    pub(crate) fn parse(block: &[u8]) -> Result<Option<Self>> {
+        let Some(head) = block.first_chunk::<HEADER_BYTES>() else {
+            return Ok(None);
+        };
+        if head[0..8] != HEADER_MAGIC || crc32c::crc32c(&head[..CRC_AT]) != word(head, CRC_AT) {
+            return Ok(None);
+        }
+        let version = word(head, 8);
+        if version != VERSION {
+            return Err(Error::new(
+                ErrorKind::Version,
+                format!("format version {version}, and this library knows {VERSION}"),
+            )
+            .remedy("open it with the version of Ringbolt that wrote it, or a newer one"));
+        }
+        let unknown = long(head, 24) & !INCOMPATIBLE_KNOWN;
+        if unknown != 0 {
+            return Err(Error::new(
+                ErrorKind::UnknownFeature,
+                format!("unknown incompatible feature flags {unknown:#x}"),
+            )
+            .remedy("open it with a newer version of Ringbolt"));
+        }
+        let header = Self {
+            compatible: long(head, 16),
+            log_id: head[32..48].try_into().expect("sixteen bytes"),
+            ordinal: long(head, 48),
+            epoch: long(head, 56),
+            previous: Link {
+                ordinal: long(head, 64),
+                end_bytes: long(head, 72),
+            },
+            salt: long(head, 80),
+            segment_bytes: long(head, 88),
+            block_bytes: word(head, 96),
+            log_start: Position::from_u64(long(head, 104)),
+            created_unix_ns: long(head, 112),
+        };
+        Ok(header.sound().then_some(header))
+    }
+
+    /// Whether the numbers can be true: nothing after this needs to check them again.
+    fn sound(&self) -> bool {
+        let block = u64::from(self.block_bytes);
+        (1..=ORDINAL_MAX).contains(&self.ordinal)
+            && self.previous.ordinal < self.ordinal
+            && block.is_power_of_two()
+            && (512..=BLOCK_BYTES_MAX).contains(&block)
+            && (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
+            && self.segment_bytes % block == 0
+            && self.previous.end_bytes % 8 == 0
+            && self.previous.end_bytes <= SEGMENT_BYTES_MAX
+    }
+}
+
+/// Where frames may lie in a segment of this size.
+pub(crate) fn frames_of(segment_bytes: u64, block_bytes: u32) -> std::ops::Range<u64> {
+    u64::from(block_bytes)..segment_bytes - u64::from(block_bytes)
+}
+
+/// What a sealed segment's last block says: enough not to read the segment when the log is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub(crate) log_id: LogId,
+    pub(crate) ordinal: u64,
+    pub(crate) epoch: u64,
+    pub(crate) previous: Link,
+    pub(crate) salt: u64,
+    /// The offset where the frames end.
+    pub(crate) end_bytes: u64,
+    /// Records in this segment.
+    pub(crate) records: u64,
+    /// Bytes of their payloads.
+    pub(crate) payload_bytes: u64,
+    pub(crate) log_start: Position,
+    /// Records committed before the end of this segment, since the log was made.
+    pub(crate) records_total: u64,
+    pub(crate) times: TimeIndex,
+}
+
+impl Footer {
+    /// Writes the footer into a zeroed block.
+    pub(crate) fn write(&self, block: &mut [u8]) {
+        let entries = self.times.entries();
+        let room = (block.len() - FOOTER_BYTES) / TIME_ENTRY_BYTES;
+        let entries = &entries[..entries.len().min(room)];
+        block[0..8].copy_from_slice(&FOOTER_MAGIC);
+        block[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        block[12..16].copy_from_slice(&(entries.len() as u32).to_le_bytes());
+        block[16..32].copy_from_slice(&self.log_id);
+        block[32..40].copy_from_slice(&self.ordinal.to_le_bytes());
+        block[40..48].copy_from_slice(&self.epoch.to_le_bytes());
+        block[48..56].copy_from_slice(&self.previous.ordinal.to_le_bytes());
+        block[56..64].copy_from_slice(&self.previous.end_bytes.to_le_bytes());
+        block[64..72].copy_from_slice(&self.salt.to_le_bytes());
+        block[72..80].copy_from_slice(&self.end_bytes.to_le_bytes());
+        block[80..88].copy_from_slice(&self.records.to_le_bytes());
+        block[88..96].copy_from_slice(&self.payload_bytes.to_le_bytes());
+        block[96..104].copy_from_slice(&self.log_start.to_u64().to_le_bytes());
+        block[104..112].copy_from_slice(&self.records_total.to_le_bytes());
+        for (entry, place) in entries
+            .iter()
+            .zip(block[FOOTER_BYTES..].chunks_exact_mut(16))
+        {
+            place[..8].copy_from_slice(&entry.position.to_u64().to_le_bytes());
+            place[8..].copy_from_slice(&entry.time_unix_ns.to_le_bytes());
+        }
+        let crc = Self::crc(block, entries.len());
+        block[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    fn crc(block: &[u8], entries: usize) -> u32 {
+        let end = FOOTER_BYTES + entries * TIME_ENTRY_BYTES;
+        crc32c::crc32c_append(crc32c::crc32c(&block[..CRC_AT]), &block[FOOTER_BYTES..end])
+    }
+
+    /// Reads a footer; `None` when the bytes are none, as in a segment that is not sealed.
+    pub(crate) fn parse(block: &[u8]) -> Option<Self> {
+        let head = block.first_chunk::<FOOTER_BYTES>()?;
+        let entries = word(head, 12) as usize;
+        if head[0..8] != FOOTER_MAGIC
+            || word(head, 8) != VERSION
+            || entries > (block.len() - FOOTER_BYTES) / TIME_ENTRY_BYTES
+            || Self::crc(block, entries) != word(head, CRC_AT)
+        {
+            return None;
+        }
+        let times = block[FOOTER_BYTES..FOOTER_BYTES + entries * TIME_ENTRY_BYTES]
+            .chunks_exact(TIME_ENTRY_BYTES)
+            .map(|entry| TimeEntry {
+                position: Position::from_u64(long(entry, 0)),
+                time_unix_ns: long(entry, 8),
+            })
+            .collect();
+        Some(Self {
+            log_id: head[16..32].try_into().expect("sixteen bytes"),
+            ordinal: long(head, 32),
+            epoch: long(head, 40),
+            previous: Link {
+                ordinal: long(head, 48),
+                end_bytes: long(head, 56),
+            },
+            salt: long(head, 64),
+            end_bytes: long(head, 72),
+            records: long(head, 80),
+            payload_bytes: long(head, 88),
+            log_start: Position::from_u64(long(head, 96)),
+            records_total: long(head, 104),
+            times: TimeIndex {
+                entries: times,
+                stride: 1,
+                skipped: 0,
+            },
+        })
+    }
+}
+
+/// At `position`, all records before it were committed at or before `time_unix_ns`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimeEntry {
+    pub(crate) position: Position,
+    pub(crate) time_unix_ns: u64,
+}
+
+/// A segment's sparse index by time: the checkpoints' times, thinned so that they fit a footer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TimeIndex {
+    entries: Vec<TimeEntry>,
+    /// Every how many-th checkpoint is kept.
+    stride: u32,
+    skipped: u32,
+}
+
+impl TimeIndex {
+    /// As many as fit the smallest footer beside its fixed part.
+    const ENTRIES_MAX: usize = (4096 - FOOTER_BYTES) / TIME_ENTRY_BYTES;
+
+    /// Adds a checkpoint. Positions rise; times never fall.
+    pub(crate) fn push(&mut self, position: Position, time_unix_ns: u64) {
+        self.skipped += 1;
+        if self.skipped < self.stride.max(1) {
+            return;
+        }
+        self.skipped = 0;
+        if self.entries.len() == Self::ENTRIES_MAX {
+            let mut keep = false;
+            self.entries.retain(|_| {
+                keep = !keep;
+                keep
+            });
+            self.stride = self.stride.max(1) * 2;
+        }
+        self.entries.push(TimeEntry {
+            position,
+            time_unix_ns,
+        });
+    }
+
+    pub(crate) fn entries(&self) -> &[TimeEntry] {
+        &self.entries
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn long(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// The file name of a segment.
+pub(crate) fn file_name(ordinal: u64) -> String {
+    format!("{ordinal:011}.seg")
+}
+
+/// The ordinal in a segment's file name.
+pub(crate) fn parse_file_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".seg")?;
+    if digits.len() != 11 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits
+        .parse()
+        .ok()
+        .filter(|ordinal| (1..=ORDINAL_MAX).contains(ordinal))
+}

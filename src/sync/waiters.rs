@@ -1,0 +1,170 @@
+//! Who waits for a number to be reached: threads, tasks and callbacks, all as [`Waker`]s.
+//!
+//! A watermark (a plain atomic elsewhere) rises; a waiter registers the value that it needs,
+//! checks the watermark once more, and only then sleeps. Whoever raises the watermark calls
+//! [`Waiters::wake`] with the new value afterwards. One of the two sees the other.
+//!
+//! Progress: `wake` is one fence and one load while nobody waits for so little; otherwise both
+//! sides take a lock for as long as a tree operation takes. Wakers run outside the lock, and their
+//! panics are contained.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+use std::time::Instant;
+
+use super::atomic::{AtomicU64, Ordering, fence};
+use super::lock::Mutex;
+use super::park::Parker;
+
+/// The registry of those who wait for one watermark.
+#[derive(Debug)]
+pub(crate) struct Waiters {
+    /// The smallest value anybody waits for; `u64::MAX` while nobody does.
+    least: AtomicU64,
+    list: Mutex<List>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    wakers: BTreeMap<Key, Waker>,
+    next_id: u64,
+}
+
+/// One registration: the value that is needed, and a number that tells equals apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    needed: u64,
+    id: u64,
+}
+
+impl Waiters {
+    pub(crate) fn new() -> Self {
+        Self {
+            least: AtomicU64::new(u64::MAX),
+            list: Mutex::new(List::default()),
+        }
+    }
+
+    /// Registers `waker` for the moment when the watermark reaches `needed`. The caller must look
+    /// at the watermark again afterwards: it may have risen in between.
+    pub(crate) fn register(&self, needed: u64, waker: Waker) -> Key {
+        let key = {
+            let mut list = self.list.lock();
+            let key = Key {
+                needed,
+                id: list.next_id,
+            };
+            list.next_id += 1;
+            list.wakers.insert(key, waker);
+            self.least.store(list.least(), Ordering::Relaxed);
+            key
+        };
+        // ORDERING: announce, then re-check. Pairs with the fence in `wake`: either the raiser
+        // sees this registration in `least`, or the caller's re-check sees the raised watermark.
+        fence(Ordering::SeqCst);
+        key
+    }
+
+    /// Replaces the waker of a registration that still stands; says whether it did.
+    pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
+        let mut list = self.list.lock();
+        match list.wakers.get_mut(&key) {
+            Some(present) => {
+                present.clone_from(waker);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes a registration back. Nothing happens if it was woken already.
+    pub(crate) fn remove(&self, key: Key) {
+        let mut list = self.list.lock();
+        if list.wakers.remove(&key).is_some() {
+            self.least.store(list.least(), Ordering::Relaxed);
+        }
+    }
+
+    /// The smallest value that somebody waits for.
+    pub(crate) fn least(&self) -> Option<u64> {
+        match self.least.load(Ordering::Relaxed) {
+            u64::MAX => None,
+            least => Some(least),
+        }
+    }
+
+    /// Wakes everybody who needs no more than `reached`. To be called after the watermark rose.
+    #[inline]
+    pub(crate) fn wake(&self, reached: u64) {
+        // ORDERING: pairs with the fence in `register`.
+        fence(Ordering::SeqCst);
+        if self.least.load(Ordering::Relaxed) <= reached {
+            self.wake_slow(reached);
+        }
+    }
+
+    /// Wakes everybody: the log failed, closed, or changed beneath them.
+    pub(crate) fn wake_all(&self) {
+        // Nobody registers for the largest number itself, which stands for "nobody".
+        fence(Ordering::SeqCst);
+        self.wake_slow(u64::MAX - 1);
+    }
+
+    #[cold]
+    fn wake_slow(&self, reached: u64) {
+        let covered = {
+            let mut list = self.list.lock();
+            let rest = list.wakers.split_off(&Key {
+                needed: reached.saturating_add(1),
+                id: 0,
+            });
+            let covered = std::mem::replace(&mut list.wakers, rest);
+            self.least.store(list.least(), Ordering::Relaxed);
+            covered
+        };
+        for waker in covered.into_values() {
+            // A waker is the embedder's code: its panic must not end the thread that persists.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
+    }
+
+    /// Blocks the calling thread until `ready` gives a value, or until `deadline` (then `None`).
+    ///
+    /// `ready` is asked first, and again after each wake-up that `needed` brings.
+    pub(crate) fn wait<T>(
+        &self,
+        needed: u64,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        if let Some(value) = ready() {
+            return Some(value);
+        }
+        let parker = Parker::new();
+        loop {
+            let key = self.register(needed, parker.waker());
+            if let Some(value) = ready() {
+                self.remove(key);
+                return Some(value);
+            }
+            if !parker.park(deadline) {
+                self.remove(key);
+                return ready();
+            }
+            if let Some(value) = ready() {
+                self.remove(key);
+                return Some(value);
+            }
+            self.remove(key);
+        }
+    }
+}
+
+impl List {
+    fn least(&self) -> u64 {
+        self.wakers
+            .first_key_value()
+            .map_or(u64::MAX, |(key, _)| key.needed)
+    }
+}

@@ -1,0 +1,227 @@
+//! Memory that is shared with the kernel: tail images, aligned buffers, mapped segments.
+
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::BorrowedFd;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+
+use crate::sync::atomic::AtomicU64;
+
+/// A range of shared, zeroed, page-aligned memory: a tail image.
+///
+/// A shared mapping, not a private one: a private page that the kernel reads by DMA is copied on
+/// the next write after a fork. It is handed out as raw pointers only: many threads write disjoint
+/// parts of it while the disk reads others, so no `&[u8]` over all of it may ever exist.
+pub struct Region {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the region is plain memory without an owner thread; all access goes through raw
+// pointers, whose users argue their own exclusiveness.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Maps `len` bytes of zeroes; `len` must not be 0.
+    pub fn new(len: usize) -> io::Result<Self> {
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice touches no
+        // memory of ours.
+        let base = unsafe {
+            mmap_anonymous(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED | MapFlags::NORESERVE,
+            )?
+        };
+        let base = NonNull::new(base.cast()).expect("a mapping is never at address zero");
+        Ok(Self { base, len })
+    }
+
+    /// The first byte. Page-aligned.
+    #[must_use]
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the region has no bytes; never true.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `new` with this base and length, and nobody can hold a
+        // pointer into it any more: users keep the region alive for as long as they use one.
+        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region").field("len", &self.len).finish()
+    }
+}
+
+/// A zeroed buffer of our own whose address is page-aligned, for direct reads and writes.
+pub struct AlignedBuf {
+    region: Region,
+    len: usize,
+}
+
+impl AlignedBuf {
+    /// `len` zeroed bytes.
+    pub fn new(len: usize) -> io::Result<Self> {
+        Ok(Self {
+            region: Region::new(len.max(1))?,
+            len,
+        })
+    }
+}
+
+impl Deref for AlignedBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the region is alive, initialised (zeroed by the kernel), at least `len` long,
+        // and owned by this buffer alone, so `&self` excludes writers.
+        unsafe { std::slice::from_raw_parts(self.region.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for AlignedBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; `&mut self` excludes every other access.
+        unsafe { std::slice::from_raw_parts_mut(self.region.as_ptr(), self.len) }
+    }
+}
+
+impl fmt::Debug for AlignedBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuf")
+            .field("len", &self.len)
+            .finish()
+    }
+}
+
+/// A read-only mapping of a sealed segment.
+///
+/// Its bytes never change: a segment is mapped only once it is sealed, and is neither rewritten
+/// nor recycled while a handle to it lives. A page that was evicted and cannot be read again is
+/// reported by the kernel as SIGBUS; [`FileMap::populate`] turns the first reading of a window
+/// into an ordinary error.
+pub struct FileMap(memmap2::Mmap);
+
+impl FileMap {
+    /// Maps the first `len` bytes of `file`.
+    ///
+    /// # Safety
+    ///
+    /// 1. No process may change or shorten these bytes of the file while the mapping lives.
+    pub(crate) unsafe fn new(file: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
+        use std::os::fd::AsRawFd;
+        // SAFETY: (1) is passed on to our caller.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(file.as_raw_fd())? };
+        Ok(Self(map))
+    }
+
+    /// Reads the pages of a window in, so that a failing disk is an error here, not a signal later.
+    pub fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+        self.0
+            .advise_range(memmap2::Advice::PopulateRead, offset, len)
+    }
+
+    /// Asks the kernel to read a window in the background.
+    pub fn will_need(&self, offset: usize, len: usize) -> io::Result<()> {
+        self.0.advise_range(memmap2::Advice::WillNeed, offset, len)
+    }
+}
+
+impl Deref for FileMap {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for FileMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileMap")
+            .field("len", &self.0.len())
+            .finish()
+    }
+}
+
+/// An atomic number that reads as 0 in a forked child: the kernel wipes its page on fork.
+///
+/// A log's claim word lives in one, so that a child finds no live log, at no cost on the hot path.
+pub(crate) struct WipedOnFork {
+    #[cfg(not(ringbolt_loom))]
+    page: Region,
+    #[cfg(ringbolt_loom)]
+    word: AtomicU64,
+}
+
+impl WipedOnFork {
+    #[cfg(not(ringbolt_loom))]
+    pub(crate) fn new(value: u64) -> io::Result<Self> {
+        // SAFETY: as in `Region::new`. Private, because the kernel wipes only private pages.
+        let base = unsafe {
+            mmap_anonymous(
+                ptr::null_mut(),
+                PAGE_BYTES,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            )?
+        };
+        let base: NonNull<u8> =
+            NonNull::new(base.cast()).expect("a mapping is never at address zero");
+        let page = Region {
+            base,
+            len: PAGE_BYTES,
+        };
+        // SAFETY: the range is exactly the mapping just made; wiping it on fork concerns no other.
+        unsafe { madvise(page.as_ptr().cast(), PAGE_BYTES, Advice::LinuxWipeOnFork)? };
+        let this = Self { page };
+        this.get()
+            .store(value, crate::sync::atomic::Ordering::Relaxed);
+        Ok(this)
+    }
+
+    #[cfg(ringbolt_loom)]
+    pub(crate) fn new(value: u64) -> io::Result<Self> {
+        Ok(Self {
+            word: AtomicU64::new(value),
+        })
+    }
+
+    #[cfg(not(ringbolt_loom))]
+    #[inline]
+    pub(crate) fn get(&self) -> &AtomicU64 {
+        // SAFETY: the page is alive for as long as `self`, aligned, zero-initialised, large enough,
+        // and only ever accessed as this atomic.
+        unsafe { &*self.page.as_ptr().cast::<AtomicU64>() }
+    }
+
+    #[cfg(ringbolt_loom)]
+    pub(crate) fn get(&self) -> &AtomicU64 {
+        &self.word
+    }
+}
+
+#[cfg(not(ringbolt_loom))]
+const PAGE_BYTES: usize = 4096;
