@@ -1,0 +1,252 @@
+//! The producers and the consumers.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use ringbolt::{ErrorKind, From, Log, Position, ReadOptions, Reader, Visibility};
+
+use crate::commands::demo::check::Order;
+use crate::commands::demo::live::Live;
+use crate::commands::demo::record::{self, Record};
+use crate::outcome::{Done, Failure};
+
+pub(super) const PRODUCERS: usize = 2;
+/// Producers wait for a consumer that is so many records behind: it must not be overtaken by
+/// retention, and reading from the disk is not what the latencies are to show.
+const LAG_RECORDS_MAX: u64 = 200_000;
+/// Every how many-th record's durable acknowledgement is timed.
+const DURABLE_STRIDE: u64 = 64;
+/// How long a consumer sleeps when nothing wakes it.
+const IDLE: Duration = Duration::from_millis(20);
+const BATCH_RECORDS: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What was done, and how long each part took, in nanoseconds.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) run: u64,
+    /// Where the first record of this run is, or later.
+    pub(super) begin: Position,
+    /// Records of each producer.
+    pub(super) sent: Vec<u64>,
+    pub(super) elapsed: Duration,
+    pub(super) append: Histogram<u64>,
+    pub(super) durable: Histogram<u64>,
+    pub(super) received_committed: Histogram<u64>,
+    pub(super) received_durable: Histogram<u64>,
+}
+
+impl Work {
+    pub(super) fn records(&self) -> u64 {
+        self.sent.iter().sum()
+    }
+}
+
+/// What all threads of a run see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    run: u64,
+    origin: Instant,
+    /// Producers stop.
+    stop: AtomicBool,
+    /// Somebody failed: nobody waits for anybody any more.
+    failed: AtomicBool,
+    pub(super) appended: AtomicU64,
+    /// By each consumer.
+    pub(super) received: [AtomicU64; 2],
+    /// What the consumers are to receive; `u64::MAX` until it is known.
+    total: AtomicU64,
+    durable: Arc<Mutex<Histogram<u64>>>,
+}
+
+impl Shared {
+    fn now_ns(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    fn lag(&self) -> u64 {
+        let received = |i: usize| self.received[i].load(Ordering::Relaxed);
+        self.appended.load(Ordering::Relaxed).saturating_sub(received(0).min(received(1)))
+    }
+
+    fn done(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs all of it for `time`, and until the consumers have received everything.
+pub(super) fn run(log: &Log, time: Duration) -> Done<Work> {
+    let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let shared = Shared {
+        run: since_1970.as_nanos() as u64,
+        origin: Instant::now(),
+        stop: AtomicBool::new(false),
+        failed: AtomicBool::new(false),
+        appended: AtomicU64::new(0),
+        received: [AtomicU64::new(0), AtomicU64::new(0)],
+        total: AtomicU64::new(u64::MAX),
+        durable: Arc::new(Mutex::new(histogram())),
+    };
+    let begin = log.end();
+    let committed = ReadOptions::new().visibility(Visibility::Committed);
+    let readers = [log.reader_with(From::End, committed)?, log.reader(From::End)?];
+    std::thread::scope(|scope| {
+        let shared = &shared;
+        let mut consumers = Vec::new();
+        for (index, reader) in readers.into_iter().enumerate() {
+            consumers.push(spawn(scope, "consumer", move || consume(shared, index, reader))?);
+        }
+        let mut producers = Vec::new();
+        for index in 0..PRODUCERS as u64 {
+            producers.push(spawn(scope, "producer", move || produce(shared, index, log))?);
+        }
+
+        watch(shared, log, time);
+        shared.stop.store(true, Ordering::Relaxed);
+        let mut append = histogram();
+        let mut sent = Vec::new();
+        let mut outcome = Ok(());
+        for producer in producers {
+            match producer.join().expect("producers do not panic") {
+                Ok((count, latency)) => {
+                    append.add(&latency).expect("histograms of one kind");
+                    sent.push(count);
+                }
+                Err(failure) => outcome = Err(failure),
+            }
+        }
+        let flushed = log.flush();
+        if outcome.is_err() || flushed.is_err() {
+            shared.failed.store(true, Ordering::Relaxed);
+        }
+        shared.total.store(sent.iter().sum(), Ordering::Release);
+        let mut received = Vec::new();
+        for consumer in consumers {
+            match consumer.join().expect("consumers do not panic") {
+                Ok(latency) => received.push(latency),
+                Err(failure) => outcome = outcome.and(Err(failure)),
+            }
+        }
+        outcome?;
+        flushed?;
+        let elapsed = shared.origin.elapsed();
+        let received_durable = received.pop().expect("two consumers");
+        let received_committed = received.pop().expect("two consumers");
+        let durable =
+            shared.durable.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let run = shared.run;
+        Ok(Work {
+            run,
+            begin,
+            sent,
+            elapsed,
+            append,
+            durable,
+            received_committed,
+            received_durable,
+        })
+    })
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Done<std::thread::ScopedJoinHandle<'scope, T>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn_scoped(scope, work)
+        .map_err(Failure::io("starting a thread"))
+}
+
+/// Shows the rates until the time is over or somebody failed.
+fn watch(shared: &Shared, log: &Log, time: Duration) {
+    const TICK: Duration = Duration::from_millis(100);
+    let mut live = Live::new();
+    while shared.origin.elapsed() < time && !shared.failed.load(Ordering::Relaxed) {
+        std::thread::sleep(TICK.min(time.saturating_sub(shared.origin.elapsed())));
+        live.show(shared.origin.elapsed(), shared, &log.stats());
+    }
+}
+
+fn produce(shared: &Shared, producer: u64, log: &Log) -> Done<(u64, Histogram<u64>)> {
+    let mut latency = histogram();
+    let mut payload = [0; record::BYTES];
+    let mut sequence = 0;
+    let mut append = || -> Done<()> {
+        while !shared.done() {
+            if shared.lag() > LAG_RECORDS_MAX {
+                std::thread::yield_now();
+                continue;
+            }
+            let sent_ns = shared.now_ns();
+            Record { run: shared.run, producer, sequence, sent_ns }.write(&mut payload);
+            let begin = Instant::now();
+            let ticket = log.append(&payload)?;
+            latency.saturating_record(begin.elapsed().as_nanos() as u64);
+            if sequence % DURABLE_STRIDE == 0 {
+                let durable = Arc::clone(&shared.durable);
+                ticket.on_done(move |result| {
+                    if result.is_ok() {
+                        let took = begin.elapsed().as_nanos() as u64;
+                        durable
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .saturating_record(took);
+                    }
+                });
+            }
+            sequence += 1;
+            shared.appended.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    let appended = append();
+    if appended.is_err() {
+        shared.failed.store(true, Ordering::Relaxed);
+    }
+    appended.map(|()| (sequence, latency))
+}
+
+fn consume(shared: &Shared, index: usize, mut reader: Reader) -> Done<Histogram<u64>> {
+    let mut latency = histogram();
+    let mut order = Order::new(shared.run, PRODUCERS);
+    let mut take = |order: &mut Order, record: &ringbolt::Record<'_>| -> Done<()> {
+        let sent_ns = order.take(record.payload(), record.position())?.sent_ns;
+        latency.saturating_record(shared.now_ns().saturating_sub(sent_ns));
+        shared.received[index].store(order.records(), Ordering::Relaxed);
+        Ok(())
+    };
+    let mut receive = || -> Done<()> {
+        while !shared.failed.load(Ordering::Relaxed) {
+            let batch = match reader.try_next_batch(BATCH_RECORDS, BATCH_BYTES)? {
+                Some(batch) => batch,
+                None if order.records() >= shared.total.load(Ordering::Acquire) => break,
+                None => {
+                    // Woken by the next record; the deadline is for noticing that none will come.
+                    match reader.next_deadline(Instant::now() + IDLE) {
+                        Ok(one) => take(&mut order, &one)?,
+                        Err(error) if error.kind() == ErrorKind::TimedOut => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                    continue;
+                }
+            };
+            for record in &batch {
+                take(&mut order, &record)?;
+            }
+        }
+        Ok(())
+    };
+    let received = receive();
+    if received.is_err() {
+        shared.failed.store(true, Ordering::Relaxed);
+    }
+    received.map(|()| latency)
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits are possible")
+}
