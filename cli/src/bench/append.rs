@@ -21,10 +21,30 @@ struct Kind {
 }
 
 const KINDS: [Kind; 4] = [
-    Kind { what: "1 KiB, recycled / raw best", payload_bytes: 1024, recycled: true, target: 0.90 },
-    Kind { what: "1 KiB, growing / raw best", payload_bytes: 1024, recycled: false, target: 0.75 },
-    Kind { what: "128 B, recycled / raw best", payload_bytes: 128, recycled: true, target: 0.40 },
-    Kind { what: "128 B, growing / raw best", payload_bytes: 128, recycled: false, target: 0.35 },
+    Kind {
+        what: "1 KiB, recycled / raw best",
+        payload_bytes: 1024,
+        recycled: true,
+        target: 0.90,
+    },
+    Kind {
+        what: "1 KiB, growing / raw best",
+        payload_bytes: 1024,
+        recycled: false,
+        target: 0.75,
+    },
+    Kind {
+        what: "128 B, recycled / raw best",
+        payload_bytes: 128,
+        recycled: true,
+        target: 0.40,
+    },
+    Kind {
+        what: "128 B, growing / raw best",
+        payload_bytes: 128,
+        recycled: false,
+        target: 0.35,
+    },
 ];
 
 pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
@@ -38,7 +58,10 @@ fn run_kind(bench: &mut Bench, kind: &Kind) -> Done<Measure> {
     let retained = if kind.recycled {
         bench.say(format!("{}: filling up to the retention", kind.what));
         let bytes = RETAINED_SEGMENTS * bench.scale.segment_bytes;
-        let log = bench.options().retain_bytes(bytes).open_on(&engine, bench.path("append"))?;
+        let log = bench
+            .options()
+            .retain_bytes(bytes)
+            .open_on(&engine, bench.path("append"))?;
         while log.stats().recycled < RETAINED_SEGMENTS {
             produce(&log, &payload, Duration::from_millis(50))?;
         }
@@ -49,7 +72,10 @@ fn run_kind(bench: &mut Bench, kind: &Kind) -> Done<Measure> {
 
     let (mut ratios, mut rates) = (Vec::new(), Vec::new());
     for round in 1..=bench.scale.rounds {
-        bench.say(format!("{}, round {round} of {}", kind.what, bench.scale.rounds));
+        bench.say(format!(
+            "{}, round {round} of {}",
+            kind.what, bench.scale.rounds
+        ));
         let before = bench.raw.best_write_rate()?;
         let produced = match &retained {
             Some(log) => produce(log, &payload, pass)?,
@@ -102,13 +128,16 @@ pub(crate) fn produce(log: &Log, payload: &[u8], time: Duration) -> Done<Produce
     let mut records = 0;
     loop {
         for _ in 1..STRIDE {
-            log.append(payload)?;
+            let _ = log.append(payload)?;
         }
         let last = log.append(payload)?;
         records += STRIDE;
         if begin.elapsed() >= time {
             last.wait()?;
-            return Ok(Produced { records, elapsed: begin.elapsed() });
+            return Ok(Produced {
+                records,
+                elapsed: begin.elapsed(),
+            });
         }
     }
 }
@@ -116,7 +145,7 @@ pub(crate) fn produce(log: &Log, payload: &[u8], time: Duration) -> Done<Produce
 /// Appends until the log ends `bytes` of payload further, durably.
 pub(crate) fn produce_bytes(log: &Log, payload: &[u8], bytes: u64) -> Done<Position> {
     for _ in 0..bytes.div_ceil(payload.len() as u64) {
-        log.append(payload)?;
+        let _ = log.append(payload)?;
     }
     Ok(log.flush()?)
 }

@@ -95,7 +95,11 @@ impl RawDisk {
         let ops = (begin..)
             .step_by(op_bytes)
             .take_while(|_| Instant::now() < deadline)
-            .map(|at| Op { file: 0, offset: at % len, len: op_bytes });
+            .map(|at| Op {
+                file: 0,
+                offset: at % len,
+                len: op_bytes,
+            });
         let pass = self.drive(carrier, None, Direction::Write, ops)?;
         self.next = (begin + pass.as_ref().map_or(0, |pass| pass.bytes)) % len;
         Ok(pass)
@@ -111,7 +115,11 @@ impl RawDisk {
         let ops = (0..len)
             .step_by(op_bytes)
             .take_while(|_| Instant::now() < deadline)
-            .map(|offset| Op { file: 0, offset, len: op_bytes });
+            .map(|offset| Op {
+                file: 0,
+                offset,
+                len: op_bytes,
+            });
         self.drive(carrier, Some(&file), Direction::Write, ops)
     }
 
@@ -122,7 +130,13 @@ impl RawDisk {
         direction: Direction,
         ops: impl Iterator<Item = Op>,
     ) -> Done<Option<Pass>> {
-        let Self { written, plain, ring, deep, .. } = self;
+        let Self {
+            written,
+            plain,
+            ring,
+            deep,
+            ..
+        } = self;
         let way = match carrier {
             Carrier::Plain => Some(plain),
             Carrier::Ring => ring.as_mut(),
@@ -195,7 +209,9 @@ impl RawDisk {
             let files: Vec<_> = files.iter().collect();
             way.run(&files, Direction::Read, ops.into_iter())
         };
-        read().map(Some).map_err(Failure::io("reading the log's files raw"))
+        read()
+            .map(Some)
+            .map_err(Failure::io("reading the log's files raw"))
     }
 }
 
@@ -263,8 +279,16 @@ impl Baseline {
     }
 
     pub(crate) fn table(&self) -> Table {
-        let mut table =
-            new_table(&["operation", "by", "size", "depth", "rate", "p50", "p99", "max"]);
+        let mut table = new_table(&[
+            "operation",
+            "by",
+            "size",
+            "depth",
+            "rate",
+            "p50",
+            "p99",
+            "max",
+        ]);
         for row in &self.rows {
             let at = |q: f64| right(units::nanos(row.histogram.value_at_quantile(q) as f64));
             table.add_row(vec![
@@ -285,3 +309,35 @@ impl Baseline {
 const OVERWRITE: &str = "durable write, written extents";
 const FILL: &str = "durable write, unwritten extents";
 const READ: &str = "read";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_measures_something() {
+        let dir = std::env::temp_dir().join(format!("ringbolt-raw-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let mut scale = Scale::new(true, false, None, None);
+        scale.file_bytes = 8 << 20;
+        scale.raw_pass = Duration::from_millis(5);
+        let mut raw = RawDisk::new(&dir, &scale).unwrap();
+        for carrier in Carrier::ALL {
+            for op_bytes in WRITE_BYTES {
+                for pass in [
+                    raw.overwrite(carrier, op_bytes),
+                    raw.fill(carrier, op_bytes),
+                ] {
+                    let Some(pass) = pass.unwrap() else { continue };
+                    assert!(pass.bytes > 0 && pass.bytes % op_bytes as u64 == 0);
+                    assert_eq!(pass.latency.len(), pass.bytes / op_bytes as u64);
+                }
+            }
+        }
+        assert_eq!(raw.small_writes(10).unwrap().len(), 10);
+        assert!(raw.best_write_rate().unwrap() > 0.0);
+        assert!(raw.best_read_rate(&[dir.join("raw")]).unwrap() > 0.0);
+        drop(raw);
+        std::fs::remove_dir(&dir).unwrap();
+    }
+}

@@ -85,7 +85,10 @@ pub(crate) struct Bench {
 
 impl fmt::Debug for Bench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bench").field("dir", &self.dir).field("scale", &self.scale).finish()
+        f.debug_struct("Bench")
+            .field("dir", &self.dir)
+            .field("scale", &self.scale)
+            .finish()
     }
 }
 
@@ -158,7 +161,8 @@ impl Bench {
         if let Some((_, kept)) = self.distributions.iter_mut().find(|(kept, _)| kept == name) {
             kept.add(histogram).expect("histograms of one kind");
         } else {
-            self.distributions.push((name.to_owned(), histogram.clone()));
+            self.distributions
+                .push((name.to_owned(), histogram.clone()));
         }
     }
 
@@ -185,7 +189,9 @@ pub(crate) fn cpus() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(None) else {
         return Vec::new();
     };
-    (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
+    (0..CpuSet::MAX_CPU)
+        .filter(|&cpu| set.is_set(cpu))
+        .collect()
 }
 
 fn second_cpu() -> Option<usize> {
@@ -236,13 +242,20 @@ impl Machine {
                 .map(|(_, value)| value.trim().to_owned())
         };
         let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
-        let kib: u64 = memory.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let kib: u64 = memory
+            .split_whitespace()
+            .next()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0);
         Self {
             processor: field(&read("/proc/cpuinfo"), "model name")
                 .unwrap_or_else(|| std::env::consts::ARCH.into()),
             cpus: cpus().len(),
             memory_bytes: kib << 10,
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            kernel: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
             file_system: file_system(dir).unwrap_or_else(|| "unknown".into()),
         }
     }
@@ -271,7 +284,8 @@ fn file_system(dir: &Path) -> Option<String> {
         .filter_map(|line| {
             let mut words = line.split(' ').skip(1);
             let (point, kind) = (words.next()?, words.next()?);
-            dir.starts_with(point).then(|| (point.len(), kind.to_owned()))
+            dir.starts_with(point)
+                .then(|| (point.len(), kind.to_owned()))
         })
         .max_by_key(|&(len, _)| len)
         .map(|(_, kind)| kind)

@@ -15,7 +15,11 @@ pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
     let figures: IdleFigures =
         Args::idle(&dir, bench.scale.segment_bytes, bench.backend, time).figures()?;
     bench.remove("idle");
-    let unsettled = if figures.settled { "" } else { "; its background work did not end" };
+    let unsettled = if figures.settled {
+        ""
+    } else {
+        "; its background work did not end"
+    };
     Ok(vec![
         Measure {
             name: "idle",

@@ -22,14 +22,20 @@ pub(crate) fn run_call(bench: &mut Bench) -> Done<Vec<Measure>> {
     let pass = bench.scale.pass;
     let ticker = bench.ticker;
     let retain = 8 * bench.scale.segment_bytes;
-    let log = bench.options().retain_bytes(retain).open_on(&engine, bench.path("call"))?;
+    let log = bench
+        .options()
+        .retain_bytes(retain)
+        .open_on(&engine, bench.path("call"))?;
     produce(&log, &PAYLOAD, pass)?;
 
     let mut rates = Vec::new();
     let (mut calls, mut blocked, mut bare) = (histogram(), histogram(), histogram());
     let mut samples: [Vec<f64>; 3] = Default::default();
     for round in 1..=bench.scale.rounds {
-        bench.say(format!("the append call, round {round} of {}", bench.scale.rounds));
+        bench.say(format!(
+            "the append call, round {round} of {}",
+            bench.scale.rounds
+        ));
         let sustained = produce(&log, &PAYLOAD, pass)?;
         let rate = LOAD * sustained.records as f64 / sustained.elapsed.as_secs_f64();
         rates.push(rate);
@@ -37,7 +43,7 @@ pub(crate) fn run_call(bench: &mut Bench) -> Done<Vec<Measure>> {
         let ours = open_loop(ticker, rate, pass, || match log.try_append(&PAYLOAD) {
             Ok(_) => Ok(Call::Done),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                log.append(&PAYLOAD)?;
+                let _ = log.append(&PAYLOAD)?;
                 Ok(Call::Blocked)
             }
             Err(error) => Err(error.into()),
@@ -156,7 +162,10 @@ pub(crate) fn run_publish(bench: &mut Bench) -> Done<Vec<Measure>> {
     let (mut ratios, mut transfers) = (Vec::new(), Vec::new());
     let count = (bench.scale.pass.as_nanos() as u64 / PUBLISH_GAP_NS).max(1000);
     for round in 1..=bench.scale.rounds {
-        bench.say(format!("publish to receive, round {round} of {}", bench.scale.rounds));
+        bench.say(format!(
+            "publish to receive, round {round} of {}",
+            bench.scale.rounds
+        ));
         let transfer_ns = cache_line_transfer_ns();
         let received = publish(&log, ticker, count)?;
         ratios.push(received.value_at_quantile(0.5) as f64 / transfer_ns);
@@ -176,7 +185,11 @@ pub(crate) fn run_publish(bench: &mut Bench) -> Done<Vec<Measure>> {
             "{} against {}{}",
             units::nanos(all.value_at_quantile(0.5) as f64),
             units::nanos(crate::bench::report::median(&mut transfers)),
-            if cpus().len() < 2 { "; one processor: this says nothing" } else { "" }
+            if cpus().len() < 2 {
+                "; one processor: this says nothing"
+            } else {
+                ""
+            }
         ),
     }])
 }
@@ -203,7 +216,11 @@ fn publish(log: &Log, ticker: Ticker, count: u64) -> Done<Histogram<u64>> {
                     continue;
                 };
                 let now_ns = ticker.now_ns();
-                let sent = record.payload().first_chunk::<8>().copied().unwrap_or_default();
+                let sent = record
+                    .payload()
+                    .first_chunk::<8>()
+                    .copied()
+                    .unwrap_or_default();
                 latency.saturating_record(now_ns.saturating_sub(u64::from_le_bytes(sent)));
             }
             Ok(latency)
@@ -230,7 +247,7 @@ fn send_paced(log: &Log, ticker: Ticker, count: u64) -> Done<()> {
         while ticker.now_ns() < due_ns {
             std::hint::spin_loop();
         }
-        log.append_with(PAYLOAD.len(), |buf| {
+        let _ = log.append_with(PAYLOAD.len(), |buf| {
             buf[8..].fill(0x5a);
             buf[..8].copy_from_slice(&ticker.now_ns().to_le_bytes());
         })?;

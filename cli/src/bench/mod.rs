@@ -12,6 +12,7 @@ mod latency;
 mod memory;
 mod open;
 pub(crate) mod probe;
+#[allow(unsafe_code)]
 mod raw;
 mod read;
 pub(crate) mod report;
@@ -167,14 +168,27 @@ fn run_log(args: &LogBench) -> Done {
     distributions.push(("hiccup meter".to_owned(), meter.stop()));
 
     write_files(args, &machine, &distributions)?;
-    let report = Report { machine, rung, baseline, measures: &measures, distributions: &distributions };
-    if args.json { report.print_json() } else { report.print() }.map_err(Failure::stdout)?;
+    let report = Report {
+        machine,
+        rung,
+        baseline,
+        measures: &measures,
+        distributions: &distributions,
+    };
+    if args.json {
+        report.print_json()
+    } else {
+        report.print()
+    }
+    .map_err(Failure::stdout)?;
     Ok(Outcome::Good)
 }
 
 /// On which rung a log in this place stands.
 fn standing(bench: &Bench) -> Done<String> {
-    let log = bench.options().open_on(&bench.engine()?, bench.path("standing"))?;
+    let log = bench
+        .options()
+        .open_on(&bench.engine()?, bench.path("standing"))?;
     let stats = log.stats();
     log.close()?;
     bench.remove("standing");
@@ -208,7 +222,10 @@ impl Report<'_> {
         if !self.measures.is_empty() {
             writeln!(out, "log\n{}\n", report::table(self.measures))?;
         }
-        let rows = self.distributions.iter().map(|(name, histogram)| (name.as_str(), histogram));
+        let rows = self
+            .distributions
+            .iter()
+            .map(|(name, histogram)| (name.as_str(), histogram));
         writeln!(out, "{}", report::percentiles(rows))
     }
 
@@ -241,7 +258,10 @@ fn write_files(
             subtitle: machine.to_string(),
             series: distributions
                 .iter()
-                .map(|(name, histogram)| Series { name: name.clone(), histogram })
+                .map(|(name, histogram)| Series {
+                    name: name.clone(),
+                    histogram,
+                })
                 .collect(),
         };
         write_file(path, &plot.render())?;
@@ -258,7 +278,13 @@ fn write_files(
 fn named(path: &Path, name: &str) -> PathBuf {
     let name: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     path.with_extension(format!("{name}.hgrm"))
 }
@@ -266,7 +292,11 @@ fn named(path: &Path, name: &str) -> PathBuf {
 fn write_file(path: &Path, content: &str) -> Done<()> {
     std::fs::write(path, content).map_err(Failure::io(format!("writing {}", path.display())))?;
     if io::stderr().is_terminal() {
-        eprintln!("wrote {} ({})", path.display(), units::size(content.len() as f64));
+        eprintln!(
+            "wrote {} ({})",
+            path.display(),
+            units::size(content.len() as f64)
+        );
     }
     Ok(())
 }
@@ -277,7 +307,10 @@ mod tests {
 
     #[test]
     fn each_distribution_gets_a_file_of_its_own() {
-        assert_eq!(named(Path::new("a/x.hgrm"), "append call"), Path::new("a/x.append-call.hgrm"));
+        assert_eq!(
+            named(Path::new("a/x.hgrm"), "append call"),
+            Path::new("a/x.append-call.hgrm")
+        );
         assert_eq!(named(Path::new("x"), "p99.9"), Path::new("x.p99.9.hgrm"));
     }
 }

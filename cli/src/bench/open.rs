@@ -35,7 +35,10 @@ pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
 
     let (mut clean, mut killed) = (Samples::default(), Samples::default());
     for round in 1..=bench.scale.rounds {
-        bench.say(format!("opening {size}, round {round} of {}", bench.scale.rounds));
+        bench.say(format!(
+            "opening {size}, round {round} of {}",
+            bench.scale.rounds
+        ));
         for (samples, kill) in [(&mut clean, false), (&mut killed, true)] {
             if kill {
                 append_and_kill(bench, &dir, round)?;
@@ -53,7 +56,9 @@ pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
     }
     bench.remove("open");
     Ok(vec![
-        clean.measure(format!("opening {size} after a clean close, beyond raw reading")),
+        clean.measure(format!(
+            "opening {size} after a clean close, beyond raw reading"
+        )),
         killed.measure(format!("opening {size} after a kill, beyond raw reading")),
     ])
 }
@@ -125,7 +130,9 @@ fn append_and_kill(bench: &Bench, dir: &Path, round: usize) -> Done<()> {
     let killed = child.kill().and_then(|()| child.wait());
     killed.map_err(Failure::io("killing the writer"))?;
     if seen < wanted {
-        return Err(Failure::Other("the process that was to be killed ended by itself".into()));
+        return Err(Failure::Other(
+            "the process that was to be killed ended by itself".into(),
+        ));
     }
     Ok(())
 }

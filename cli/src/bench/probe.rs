@@ -43,17 +43,35 @@ enum Kind {
 impl Args {
     pub(crate) fn writer(dir: &Path, segment_bytes: u64, backend: Backend) -> Self {
         let (dir, millis) = (dir.to_path_buf(), 0);
-        Self { kind: Kind::Writer, dir, segment_bytes, backend, millis }
+        Self {
+            kind: Kind::Writer,
+            dir,
+            segment_bytes,
+            backend,
+            millis,
+        }
     }
 
     pub(crate) fn memory(dir: &Path, segment_bytes: u64, backend: Backend, time: Duration) -> Self {
         let (dir, millis) = (dir.to_path_buf(), time.as_millis() as u64);
-        Self { kind: Kind::Memory, dir, segment_bytes, backend, millis }
+        Self {
+            kind: Kind::Memory,
+            dir,
+            segment_bytes,
+            backend,
+            millis,
+        }
     }
 
     pub(crate) fn idle(dir: &Path, segment_bytes: u64, backend: Backend, time: Duration) -> Self {
         let (dir, millis) = (dir.to_path_buf(), time.as_millis() as u64);
-        Self { kind: Kind::Idle, dir, segment_bytes, backend, millis }
+        Self {
+            kind: Kind::Idle,
+            dir,
+            segment_bytes,
+            backend,
+            millis,
+        }
     }
 
     /// The arguments that lead here again.
@@ -81,7 +99,10 @@ impl Args {
             .wait_with_output()
             .map_err(Failure::io("waiting for a measured process"))?;
         if !output.status.success() {
-            return Err(Failure::Other(format!("a measured process failed: {}", output.status)));
+            return Err(Failure::Other(format!(
+                "a measured process failed: {}",
+                output.status
+            )));
         }
         serde_json::from_slice(&output.stdout)
             .map_err(|error| Failure::Other(format!("a measured process said nonsense: {error}")))
@@ -109,12 +130,12 @@ fn write_for_ever(log: &Log) -> Done {
     let mut out = io::stdout().lock();
     loop {
         for _ in 1..1024 {
-            log.append(&PAYLOAD)?;
+            let _ = log.append(&PAYLOAD)?;
         }
         // Waiting for one of two keeps writes in flight when the kill comes.
         let ticket = log.append(&PAYLOAD)?;
         for _ in 0..1024 {
-            log.append(&PAYLOAD)?;
+            let _ = log.append(&PAYLOAD)?;
         }
         ticket.wait()?;
         writeln!(out, "{}", ticket.position()).map_err(Failure::stdout)?;
@@ -135,14 +156,17 @@ fn measure_memory(args: &Args, options: &LogOptions, time: Duration) -> Done<Mem
     const BOUND_SEGMENTS: u64 = 4;
     let bound_bytes = BOUND_SEGMENTS * args.segment_bytes;
     let retain = 8 * args.segment_bytes;
-    let options = options.clone().memory_bytes(bound_bytes).retain_bytes(retain);
+    let options = options
+        .clone()
+        .memory_bytes(bound_bytes)
+        .retain_bytes(retain);
     let log = options.open_on(&args.backend.engine()?, &args.dir)?;
     let mut reader = log.reader(From::End)?;
     let mut resident_bytes = 0;
     let begin = Instant::now();
     while begin.elapsed() < time {
         for _ in 0..4096 {
-            log.append(&PAYLOAD)?;
+            let _ = log.append(&PAYLOAD)?;
         }
         loop {
             match reader.try_next() {
@@ -161,7 +185,10 @@ fn measure_memory(args: &Args, options: &LogOptions, time: Duration) -> Done<Mem
     resident_bytes = resident_bytes.max(resident()?);
     drop(reader);
     log.close()?;
-    Ok(MemoryFigures { bound_bytes, resident_bytes })
+    Ok(MemoryFigures {
+        bound_bytes,
+        resident_bytes,
+    })
 }
 
 /// Anonymous and shared memory of this process that is resident.
@@ -193,7 +220,7 @@ fn measure_idle(args: &Args, options: &LogOptions, time: Duration) -> Done<IdleF
     const SETTLE_MAX: Duration = Duration::from_secs(20);
     let log = options.open_on(&args.backend.engine()?, &args.dir)?;
     for _ in 0..2000 {
-        log.append(&PAYLOAD)?;
+        let _ = log.append(&PAYLOAD)?;
     }
     log.flush()?;
     let begin = Instant::now();

@@ -171,7 +171,8 @@ fn run_plain(
             Direction::Read => files[op.file].read_exact_at(&mut buf[..op.len], op.offset)?,
             Direction::Write => files[op.file].write_all_at(&buf[..op.len], op.offset)?,
         }
-        pass.latency.saturating_record(begin.elapsed().as_nanos() as u64);
+        pass.latency
+            .saturating_record(begin.elapsed().as_nanos() as u64);
         pass.bytes += op.len as u64;
     }
     Ok(())
@@ -182,7 +183,9 @@ fn filled(len: usize) -> io::Result<AlignedBuf> {
     let mut buf = AlignedBuf::new(len)?;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for chunk in buf.chunks_exact_mut(8) {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        state = state
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
         chunk.copy_from_slice(&state.to_le_bytes());
     }
     Ok(buf)
@@ -200,7 +203,10 @@ pub(crate) struct Ring {
 
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ring").field("depth", &self.depth).field("fixed", &self.fixed).finish()
+        f.debug_struct("Ring")
+            .field("depth", &self.depth)
+            .field("fixed", &self.fixed)
+            .finish()
     }
 }
 
@@ -223,7 +229,12 @@ impl Ring {
         // SAFETY: the memory lives in `buf`, which `Self` owns beside the ring and never moves or
         // frees before it: fields drop in order, `ring` first.
         let fixed = unsafe { ring.submitter().register_buffers(&slices) }.is_ok();
-        Ok(Self { ring, depth, buf, fixed })
+        Ok(Self {
+            ring,
+            depth,
+            buf,
+            fixed,
+        })
     }
 
     fn run(
@@ -256,7 +267,8 @@ impl Ring {
             for completion in self.ring.completion() {
                 let slot = completion.user_data() as usize;
                 let (begin, len) = begun[slot];
-                pass.latency.saturating_record(begin.elapsed().as_nanos() as u64);
+                pass.latency
+                    .saturating_record(begin.elapsed().as_nanos() as u64);
                 free.push(slot);
                 match completion.result() {
                     done if done == len as i32 => pass.bytes += len as u64,
@@ -273,13 +285,13 @@ impl Ring {
         let slot_bytes = &mut self.buf[slot * OP_BYTES_MAX..][..op.len];
         let (at, len, index) = (slot_bytes.as_mut_ptr(), op.len as u32, slot as u16);
         let entry = match (direction, self.fixed) {
-            (Direction::Write, true) => {
-                opcode::WriteFixed::new(fd, at, len, index).offset(op.offset).build()
-            }
+            (Direction::Write, true) => opcode::WriteFixed::new(fd, at, len, index)
+                .offset(op.offset)
+                .build(),
             (Direction::Write, false) => opcode::Write::new(fd, at, len).offset(op.offset).build(),
-            (Direction::Read, true) => {
-                opcode::ReadFixed::new(fd, at, len, index).offset(op.offset).build()
-            }
+            (Direction::Read, true) => opcode::ReadFixed::new(fd, at, len, index)
+                .offset(op.offset)
+                .build(),
             (Direction::Read, false) => opcode::Read::new(fd, at, len).offset(op.offset).build(),
         };
         let entry = entry.user_data(slot as u64);

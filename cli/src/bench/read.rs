@@ -29,7 +29,10 @@ pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
 
     let (mut ratios, mut rates) = (Vec::new(), Vec::new());
     for round in 1..=bench.scale.rounds {
-        bench.say(format!("cold sequential reading, round {round} of {}", bench.scale.rounds));
+        bench.say(format!(
+            "cold sequential reading, round {round} of {}",
+            bench.scale.rounds
+        ));
         forget(&files)?;
         let raw = bench.raw.best_read_rate(sealed)?;
         let log = bench.options().open_on(&engine, &dir)?;
@@ -81,7 +84,10 @@ pub(crate) fn forget(files: &[PathBuf]) -> Done<()> {
             file.sync_data()?;
             Ok(fadvise(&file, 0, None, Advice::DontNeed)?)
         });
-        dropped.map_err(Failure::io(format!("dropping {} from the cache", path.display())))?;
+        dropped.map_err(Failure::io(format!(
+            "dropping {} from the cache",
+            path.display()
+        )))?;
     }
     Ok(())
 }

@@ -188,8 +188,7 @@ pub(crate) fn table(measures: &[Measure]) -> Table {
 pub(crate) fn percentiles<'a>(
     rows: impl IntoIterator<Item = (&'a str, &'a Histogram<u64>)>,
 ) -> Table {
-    let mut table =
-        new_table(&["latency", "count", "p50", "p99", "p99.9", "p99.99", "max"]);
+    let mut table = new_table(&["latency", "count", "p50", "p99", "p99.9", "p99.99", "max"]);
     for (name, histogram) in rows {
         let at = |quantile: f64| match histogram.is_empty() {
             true => right("-"),
@@ -236,7 +235,7 @@ impl PercentilesJson {
 pub(crate) fn new_table(head: &[&str]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(UTF8_FULL_CONDENSED)
+        .load_style(UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(head);
     table

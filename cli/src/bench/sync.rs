@@ -17,12 +17,17 @@ const BLOCK_OPS: usize = 200;
 const BLOCKS: usize = 4;
 
 pub(crate) fn run_single(bench: &mut Bench) -> Done<Vec<Measure>> {
-    let log = bench.options().open_on(&bench.engine()?, bench.path("sync"))?;
+    let log = bench
+        .options()
+        .open_on(&bench.engine()?, bench.path("sync"))?;
     let (mut ratios, mut all_raw, mut all_log) = (Vec::new(), histogram(), histogram());
     // The first operations find cold caches and a log that has just been made.
     append_waiting(&log, BLOCK_OPS)?;
     for round in 1..=bench.scale.rounds {
-        bench.say(format!("one synchronous writer, round {round} of {}", bench.scale.rounds));
+        bench.say(format!(
+            "one synchronous writer, round {round} of {}",
+            bench.scale.rounds
+        ));
         let (mut raw, mut ours) = (histogram(), histogram());
         for _ in 0..BLOCKS {
             add(&mut raw, &bench.raw.small_writes(BLOCK_OPS)?);
@@ -52,14 +57,19 @@ pub(crate) fn run_single(bench: &mut Bench) -> Done<Vec<Measure>> {
 }
 
 pub(crate) fn run_writers(bench: &mut Bench) -> Done<Vec<Measure>> {
-    let log = bench.options().open_on(&bench.engine()?, bench.path("writers"))?;
+    let log = bench
+        .options()
+        .open_on(&bench.engine()?, bench.path("writers"))?;
     append_waiting(&log, BLOCK_OPS)?;
     let pass = bench.scale.pass / 2;
     let (mut of_16, mut of_64, mut tails) = (Vec::new(), Vec::new(), Vec::new());
     let mut rates: [Vec<f64>; 3] = Default::default();
     let (mut all_16, mut all_64) = (histogram(), histogram());
     for round in 1..=bench.scale.rounds {
-        bench.say(format!("many synchronous writers, round {round} of {}", bench.scale.rounds));
+        bench.say(format!(
+            "many synchronous writers, round {round} of {}",
+            bench.scale.rounds
+        ));
         let raw = bench.raw.small_writes(BLOCK_OPS * BLOCKS)?;
         let (one, _) = write_together(&log, 1, pass)?;
         let (sixteen, latency_16) = write_together(&log, 16, pass)?;
@@ -103,7 +113,7 @@ pub(crate) fn run_writers(bench: &mut Bench) -> Done<Vec<Measure>> {
             "p99 of 16 writers / raw 4 KiB write p99",
             Target::AtMost(3.0),
             tails,
-            format!("{}", units::nanos(all_16.value_at_quantile(0.99) as f64)),
+            units::nanos(all_16.value_at_quantile(0.99) as f64),
         ),
     ])
 }

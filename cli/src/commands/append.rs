@@ -19,8 +19,6 @@ use crate::units::parse_size;
 /// Records that may wait for their acknowledgement to be printed.
 const ACKS_MAX: usize = 1 << 14;
 const INPUT_BUFFER_BYTES: usize = 256 << 10;
-/// What a segment needs besides its records: header, footer, and a frame's header.
-const SEGMENT_OVERHEAD_BYTES: u64 = 2 * 4096 + 16;
 
 /// Append records from standard input; exit 0 means that all of them are on disk.
 #[derive(Debug, clap::Args)]
@@ -61,8 +59,9 @@ impl LogArgs {
     fn options(&self) -> Done<LogOptions> {
         let timeout = std::time::Duration::try_from_secs_f64(self.lock_timeout)
             .map_err(|_| Failure::Other("--lock-timeout must be a number of seconds".into()))?;
-        let mut options =
-            LogOptions::new().segment_bytes(self.segment_bytes).lock_timeout(timeout);
+        let mut options = LogOptions::new()
+            .segment_bytes(self.segment_bytes)
+            .lock_timeout(timeout);
         if let Some(bytes) = self.memory_bytes {
             options = options.memory_bytes(bytes);
         }
@@ -74,10 +73,12 @@ impl LogArgs {
 }
 
 pub(crate) fn run(args: &Args) -> Done {
-    let log = args.log.options()?.open_on(&args.backend.engine()?, &args.dir)?;
+    let log = args
+        .log
+        .options()?
+        .open_on(&args.backend.engine()?, &args.dir)?;
     let input = BufReader::with_capacity(INPUT_BUFFER_BYTES, io::stdin().lock());
-    let limit = args.log.segment_bytes.saturating_sub(SEGMENT_OVERHEAD_BYTES) as usize;
-    let mut source = RecordSource::new(input, args.framing, limit);
+    let mut source = RecordSource::new(input, args.framing, log.payload_bytes_max());
     let fed = if args.ack {
         append_acknowledged(&log, &mut source)
     } else {

@@ -76,7 +76,9 @@ pub(crate) fn run(args: &Args) -> Done {
         if end.is_some_and(|end| record.position() >= end) {
             break;
         }
-        args.framing.write(&mut out, record.payload()).map_err(Failure::stdout)?;
+        args.framing
+            .write(&mut out, record.payload())
+            .map_err(Failure::stdout)?;
         left -= 1;
     }
     out.flush().map_err(Failure::stdout)?;
@@ -88,7 +90,10 @@ fn stdout_closed() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let stdout = io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::ERR)
 }
 
@@ -102,7 +107,10 @@ mod tests {
         assert!(matches!(parse_from("end"), Ok(From::End)));
         assert!(matches!(parse_from("7:4096"), Ok(From::Position(_))));
         assert!(matches!(parse_from("1795464000"), Ok(From::Time(_))));
-        assert!(matches!(parse_from("2026-11-23T20:00:00Z"), Ok(From::Time(_))));
+        assert!(matches!(
+            parse_from("2026-11-23T20:00:00Z"),
+            Ok(From::Time(_))
+        ));
         for bad in ["", "middle", "7:4", "2026-11-23"] {
             assert!(parse_from(bad).is_err(), "{bad}");
         }

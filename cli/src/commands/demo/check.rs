@@ -20,7 +20,12 @@ pub(super) struct Order {
 impl Order {
     /// Expects all records of the run, from each producer's first on.
     pub(super) fn new(run: u64, producers: usize) -> Self {
-        Self { run, seen: vec![None; producers], from_first: true, records: 0 }
+        Self {
+            run,
+            seen: vec![None; producers],
+            from_first: true,
+            records: 0,
+        }
     }
 
     pub(super) fn records(&self) -> u64 {
@@ -65,7 +70,11 @@ pub(super) struct Checked {
 /// Reads what a run appended from a log that was opened again.
 pub(super) fn all(log: &Log, work: &Work) -> Done<Checked> {
     let trimmed = log.start() > work.begin;
-    let from = if trimmed { From::Start } else { From::Position(work.begin) };
+    let from = if trimmed {
+        From::Start
+    } else {
+        From::Position(work.begin)
+    };
     let mut order = Order::new(work.run, work.sent.len());
     order.from_first = !trimmed;
     let mut reader = log.reader(from)?;
@@ -88,7 +97,10 @@ fn finish(order: &Order, sent: &[u64]) -> Done<Checked> {
         }
         trimmed += first;
     }
-    Ok(Checked { records: order.records, trimmed })
+    Ok(Checked {
+        records: order.records,
+        trimmed,
+    })
 }
 
 #[cfg(test)]
@@ -98,7 +110,13 @@ mod tests {
 
     fn payload(run: u64, producer: u64, sequence: u64) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
-        Record { run, producer, sequence, sent_ns: 5 }.write(&mut bytes);
+        Record {
+            run,
+            producer,
+            sequence,
+            sent_ns: 5,
+        }
+        .write(&mut bytes);
         bytes
     }
 
@@ -112,9 +130,18 @@ mod tests {
         assert!(order.take(&payload(9, 0, 4), at).is_err(), "a gap");
         assert!(order.take(&payload(9, 0, 2), at).is_err(), "a repetition");
         assert!(order.take(&payload(8, 0, 3), at).is_err(), "another run");
-        assert!(order.take(&payload(9, 2, 0), at).is_err(), "another producer");
+        assert!(
+            order.take(&payload(9, 2, 0), at).is_err(),
+            "another producer"
+        );
         assert!(order.take(b"noise", at).is_err());
-        assert_eq!(finish(&order, &[3, 2]).unwrap(), Checked { records: 5, trimmed: 0 });
+        assert_eq!(
+            finish(&order, &[3, 2]).unwrap(),
+            Checked {
+                records: 5,
+                trimmed: 0
+            }
+        );
         assert!(finish(&order, &[4, 2]).is_err(), "one is missing");
     }
 
@@ -124,6 +151,12 @@ mod tests {
         order.from_first = false;
         order.take(&payload(9, 0, 10), Position::MIN).unwrap();
         order.take(&payload(9, 0, 11), Position::MIN).unwrap();
-        assert_eq!(finish(&order, &[12, 5]).unwrap(), Checked { records: 2, trimmed: 15 });
+        assert_eq!(
+            finish(&order, &[12, 5]).unwrap(),
+            Checked {
+                records: 2,
+                trimmed: 15
+            }
+        );
     }
 }

@@ -38,8 +38,16 @@ impl Live {
             let style = ProgressStyle::with_template("{spinner} {msg}");
             ProgressBar::new_spinner().with_style(style.expect("the template is right"))
         });
-        let every = if terminal { TERMINAL_EVERY } else { PLAIN_EVERY };
-        Self { bar, every, last: Sample::default() }
+        let every = if terminal {
+            TERMINAL_EVERY
+        } else {
+            PLAIN_EVERY
+        };
+        Self {
+            bar,
+            every,
+            last: Sample::default(),
+        }
     }
 
     /// Shows the rates since the last time, if it is time to.

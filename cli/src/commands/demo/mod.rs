@@ -111,19 +111,29 @@ struct Place {
 impl Place {
     fn new(dir: Option<&Path>) -> Done<Self> {
         if let Some(dir) = dir {
-            std::fs::create_dir_all(dir)
-                .map_err(Failure::io(format!("making the directory {}", dir.display())))?;
+            std::fs::create_dir_all(dir).map_err(Failure::io(format!(
+                "making the directory {}",
+                dir.display()
+            )))?;
             let (log, svg) = (dir.join(LOG_NAME), dir.join(SVG_NAME));
-            return Ok(Self { log, svg, temporary: None });
+            return Ok(Self {
+                log,
+                svg,
+                temporary: None,
+            });
         }
-        let temporary = on_disk(std::env::temp_dir())
-            .join(format!("{LOG_NAME}-{}", std::process::id()));
+        let temporary =
+            on_disk(std::env::temp_dir()).join(format!("{LOG_NAME}-{}", std::process::id()));
         std::fs::create_dir(&temporary).map_err(Failure::io(format!(
             "making the directory {}; name another place with --dir",
             temporary.display()
         )))?;
         let (log, svg) = (temporary.join("log"), PathBuf::from(SVG_NAME));
-        Ok(Self { log, svg, temporary: Some(temporary) })
+        Ok(Self {
+            log,
+            svg,
+            temporary: Some(temporary),
+        })
     }
 
     fn log(&self) -> &Path {
@@ -213,7 +223,10 @@ fn distributions(work: &Work) -> [(&'static str, &Histogram<u64>); 4] {
     [
         ("append", &work.append),
         ("durable acknowledgement", &work.durable),
-        ("publish to receive, when committed", &work.received_committed),
+        (
+            "publish to receive, when committed",
+            &work.received_committed,
+        ),
         ("publish to receive, when durable", &work.received_durable),
     ]
 }
@@ -231,19 +244,17 @@ fn picture(work: &Work) -> String {
         ),
         series: distributions(work)
             .into_iter()
-            .map(|(name, histogram)| Series { name: name.into(), histogram })
+            .map(|(name, histogram)| Series {
+                name: name.into(),
+                histogram,
+            })
             .collect(),
     }
     .render()
 }
 
 /// Opens the log again and reads everything that this run appended.
-fn reopen(
-    engine: &Engine,
-    options: &LogOptions,
-    dir: &Path,
-    work: &Work,
-) -> Done<check::Checked> {
+fn reopen(engine: &Engine, options: &LogOptions, dir: &Path, work: &Work) -> Done<check::Checked> {
     let log = options.open_on(engine, dir)?;
     let checked = check::all(&log, work)?;
     log.close()?;

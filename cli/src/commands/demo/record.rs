@@ -81,7 +81,12 @@ mod tests {
 
     #[test]
     fn any_changed_bit_is_seen() {
-        let record = Record { run: 3, producer: 1, sequence: 77, sent_ns: 123_456 };
+        let record = Record {
+            run: 3,
+            producer: 1,
+            sequence: 77,
+            sent_ns: 123_456,
+        };
         let mut bytes = [0; BYTES];
         record.write(&mut bytes);
         assert_eq!(Record::parse(&bytes), Some(record));

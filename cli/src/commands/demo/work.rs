@@ -68,7 +68,9 @@ impl Shared {
 
     fn lag(&self) -> u64 {
         let received = |i: usize| self.received[i].load(Ordering::Relaxed);
-        self.appended.load(Ordering::Relaxed).saturating_sub(received(0).min(received(1)))
+        self.appended
+            .load(Ordering::Relaxed)
+            .saturating_sub(received(0).min(received(1)))
     }
 
     fn done(&self) -> bool {
@@ -91,16 +93,23 @@ pub(super) fn run(log: &Log, time: Duration) -> Done<Work> {
     };
     let begin = log.end();
     let committed = ReadOptions::new().visibility(Visibility::Committed);
-    let readers = [log.reader_with(From::End, committed)?, log.reader(From::End)?];
+    let readers = [
+        log.reader_with(From::End, committed)?,
+        log.reader(From::End)?,
+    ];
     std::thread::scope(|scope| {
         let shared = &shared;
         let mut consumers = Vec::new();
         for (index, reader) in readers.into_iter().enumerate() {
-            consumers.push(spawn(scope, "consumer", move || consume(shared, index, reader))?);
+            consumers.push(spawn(scope, "consumer", move || {
+                consume(shared, index, reader)
+            })?);
         }
         let mut producers = Vec::new();
         for index in 0..PRODUCERS as u64 {
-            producers.push(spawn(scope, "producer", move || produce(shared, index, log))?);
+            producers.push(spawn(scope, "producer", move || {
+                produce(shared, index, log)
+            })?);
         }
 
         watch(shared, log, time);
@@ -134,8 +143,11 @@ pub(super) fn run(log: &Log, time: Duration) -> Done<Work> {
         let elapsed = shared.origin.elapsed();
         let received_durable = received.pop().expect("two consumers");
         let received_committed = received.pop().expect("two consumers");
-        let durable =
-            shared.durable.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let durable = shared
+            .durable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let run = shared.run;
         Ok(Work {
             run,
@@ -182,7 +194,13 @@ fn produce(shared: &Shared, producer: u64, log: &Log) -> Done<(u64, Histogram<u6
                 continue;
             }
             let sent_ns = shared.now_ns();
-            Record { run: shared.run, producer, sequence, sent_ns }.write(&mut payload);
+            Record {
+                run: shared.run,
+                producer,
+                sequence,
+                sent_ns,
+            }
+            .write(&mut payload);
             let begin = Instant::now();
             let ticket = log.append(&payload)?;
             latency.saturating_record(begin.elapsed().as_nanos() as u64);
