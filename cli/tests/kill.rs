@@ -161,7 +161,7 @@ fn payload(run: u64, sequence: u64) -> Vec<u8> {
             .wrapping_mul(0xd134_2543_de82_ef95)
             | 1,
     );
-    let len = if sequence % 97 == 0 {
+    let len = if sequence.is_multiple_of(97) {
         random.below(40_000)
     } else {
         random.below(400)
