@@ -34,11 +34,11 @@ impl Backend {
             Self::Posix => (false, true, false),
             Self::PosixBuffered => (false, false, false),
         };
-        let mut options = RealOptions::default();
-        options.uring = uring;
-        options.direct = direct;
-        options.register = register;
-        Arc::new(Real::with(options))
+        Arc::new(Real::with(RealOptions {
+            uring,
+            direct,
+            register,
+        }))
     }
 
     /// An engine on this rung.

@@ -239,18 +239,17 @@ fn consume(shared: &Shared, index: usize, mut reader: Reader) -> Done<Histogram<
     };
     let mut receive = || -> Done<()> {
         while !shared.failed.load(Ordering::Relaxed) {
-            let batch = match reader.try_next_batch(BATCH_RECORDS, BATCH_BYTES)? {
-                Some(batch) => batch,
-                None if order.records() >= shared.total.load(Ordering::Acquire) => break,
-                None => {
-                    // Woken by the next record; the deadline is for noticing that none will come.
-                    match reader.next_deadline(Instant::now() + IDLE) {
-                        Ok(one) => take(&mut order, &one)?,
-                        Err(error) if error.kind() == ErrorKind::TimedOut => {}
-                        Err(error) => return Err(error.into()),
+            // Woken by the next record; the deadline is for noticing that none will come.
+            let deadline = Instant::now() + IDLE;
+            let batch = match reader.next_batch_deadline(BATCH_RECORDS, BATCH_BYTES, deadline) {
+                Ok(batch) => batch,
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    if order.records() >= shared.total.load(Ordering::Acquire) {
+                        break;
                     }
                     continue;
                 }
+                Err(error) => return Err(error.into()),
             };
             for record in &batch {
                 take(&mut order, &record)?;
