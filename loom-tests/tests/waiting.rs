@@ -69,7 +69,7 @@ fn all_waiters_are_told_of_a_failure() {
 
 #[test]
 fn memory_is_reused_only_without_pins_and_freed_with_the_last() {
-    explore("pin and retire", None, 10, || {
+    explore("pin and retire", None, 5, || {
         let pins = Arc::new(Pins::new());
         let reader = {
             let pins = Arc::clone(&pins);
