@@ -484,21 +484,23 @@ fn a_crash_in_what_follows_a_crash_has_a_name_too() {
     let disk = SimDisk::new(9);
     first(&disk);
     let mut count = 0;
-    for state in disk.crash_states(10, 1).step_by(37) {
-        for operation in 1..=2 {
-            let state = Wrecked::new(&state, operation, second);
-            for (name, bytes) in state.found {
-                let again =
-                    name.parse::<Replay>()
-                        .unwrap()
-                        .run(SimOptions::new(), |number, disk| {
-                            if number == 0 {
-                                first(disk);
-                            } else {
-                                assert!(second(disk).is_err());
-                            }
-                        });
-                assert_eq!(again.read_file("/log/a").unwrap(), bytes, "{name}");
+    for operation in 1..=2 {
+        for state in disk.crash_states(10, 1).step_by(37) {
+            state.crash_at(operation);
+            assert!(second(&state).is_err());
+            for found in state.crash_states(1000, 1) {
+                let name = found.describe();
+                let replay: Replay = name.parse().unwrap();
+                let again = replay.run(SimOptions::new(), |number, disk| {
+                    if number == 0 {
+                        first(disk);
+                    } else {
+                        assert!(second(disk).is_err());
+                    }
+                });
+                let file = |disk: &SimDisk| disk.read_file("/log/a").unwrap();
+                assert_eq!(file(&again), file(&found), "{name}");
+                assert_eq!(names(&again), names(&found), "{name}");
                 count += 1;
             }
         }
@@ -506,30 +508,6 @@ fn a_crash_in_what_follows_a_crash_has_a_name_too() {
     assert!(count > 100, "{count}");
     assert!("seed=1 crash=x power:all".parse::<Replay>().is_err());
     assert!("power:tear-1-ff-some".parse::<Cut>().is_err());
-}
-
-/// What the second crash left.
-struct Wrecked {
-    found: Vec<(String, Vec<u8>)>,
-}
-
-impl Wrecked {
-    fn new(state: &SimDisk, operation: u64, run: fn(&SimDisk) -> io::Result<()>) -> Self {
-        // The states of a wreck are made anew for each crash: a run changes the disk.
-        let replay = state.replay();
-        let disk = replay.run(SimOptions::new(), |_, disk| {
-            let _in_flight = in_flight(disk, 1, 5);
-            disk.crash_now();
-        });
-        disk.crash_at(operation);
-        assert!(run(&disk).is_err());
-        let states = disk.crash_states(1000, 1);
-        Self {
-            found: states
-                .map(|state| (state.describe(), state.read_file("/log/a").unwrap()))
-                .collect(),
-        }
-    }
 }
 
 #[test]
@@ -644,6 +622,29 @@ fn writes_of_a_killed_process_land_later_and_its_queue_keeps_the_lock_till_then(
         }
         assert_eq!(disk.kill_states(1000, 1).count(), 256);
     }
+}
+
+#[test]
+fn a_submission_that_the_kill_interrupts_may_have_reached_the_kernel() {
+    let disk = SimDisk::new(1);
+    let dir = open(&disk);
+    let lock = dir.lock("lock").unwrap().unwrap();
+    let file = dir.create("a").unwrap();
+    let memory = region(16);
+    fill(&memory, 0, 16 * BLOCK, 5);
+    let mut queue = disk.queue().unwrap();
+    queue.hold(&lock);
+    queue.push(write(&file, 0, &memory, 16 * BLOCK, 1));
+    disk.crash_at(disk.operations() + 1);
+    assert!(queue.submit().is_err());
+    let states = disk.kill_states(2000, 1);
+    assert_eq!((states.parts(), states.is_exhaustive()), (16, false));
+    let mut locked = 0;
+    for state in states {
+        locked += u32::from(open(&state).lock("lock").unwrap().is_none());
+    }
+    assert!(locked > 1000, "{locked}");
+    assert_eq!(disk.kill_states(2000, 1).count(), 2000);
 }
 
 #[test]

@@ -181,8 +181,12 @@ impl CrashStates {
                 seen,
             } => {
                 *left = left.checked_sub(1)?;
-                for _ in 0..REPEATS_MAX {
-                    let subset = draw(*drawn, rng, &self.parts);
+                for attempt in 0..REPEATS_MAX {
+                    // There may be few prefixes and tears, and all of them visited.
+                    let subset = match attempt {
+                        0 => draw(*drawn, rng, &self.parts),
+                        _ => Subset::Random(rng.next()),
+                    };
                     *drawn += 1;
                     let landed = subset.select(&self.parts);
                     if seen.insert(landed.clone()) {
