@@ -644,6 +644,10 @@ fn a_submission_that_the_kill_interrupts_may_have_reached_the_kernel() {
         locked += u32::from(open(&state).lock("lock").unwrap().is_none());
     }
     assert!(locked > 1000, "{locked}");
+    for state in disk.kill_states(20, 1) {
+        state.land_orphans();
+        assert!(!state.has_orphans() && open(&state).lock("lock").unwrap().is_some());
+    }
     assert_eq!(disk.kill_states(2000, 1).count(), 2000);
 }
 

@@ -208,6 +208,14 @@ impl SimDisk {
         !self.shared.lock().orphans.is_empty()
     }
 
+    /// Lets all writes of a killed process land now, and frees the lock that they keep.
+    pub fn land_orphans(&self) {
+        let mut state = self.shared.lock();
+        while !state.orphans.is_empty() {
+            state.land_orphans();
+        }
+    }
+
     // ---- faults, space, time ------------------------------------------------------------------
 
     /// Plans a failure.
