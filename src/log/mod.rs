@@ -73,7 +73,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let core = &self.core.0;
         // A forked child has a copy of the handle, but neither the log nor the engine.
-        if core.tail.shut() != Some(tail::Refusal::Forked) {
+        if !core.is_forked() {
             core.request(Request::Close);
         }
     }
@@ -315,6 +315,9 @@ impl Log {
 
     fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {
         let core = self.core();
+        if core.is_forked() {
+            return Err(core.refused(tail::Refusal::Forked));
+        }
         let reply = Reply::new();
         core.request(request(reply.clone()));
         // The persister may have gone before it saw the request; then nobody answers it.
@@ -377,7 +380,7 @@ impl Log {
     /// What made the log fail. Closing a closed log is no error.
     pub fn close(&self) -> Result<()> {
         let core = self.core();
-        if core.tail.shut() == Some(tail::Refusal::Forked) {
+        if core.is_forked() {
             return Err(core.refused(tail::Refusal::Forked));
         }
         core.request(Request::Close);
@@ -393,7 +396,7 @@ impl Log {
     /// Those of [`Log::close`].
     pub async fn close_async(&self) -> Result<()> {
         let core = self.core();
-        if core.tail.shut() == Some(tail::Refusal::Forked) {
+        if core.is_forked() {
             return Err(core.refused(tail::Refusal::Forked));
         }
         core.request(Request::Close);
@@ -402,3 +405,11 @@ impl Log {
         core.failure().map_or(Ok(()), |error| Err(error.clone()))
     }
 }
+
+#[cfg(ringbolt_loom)]
+pub(crate) fn position_for_model(ordinal: u64, offset: u64) -> Position {
+    Position::new(ordinal, offset)
+}
+
+#[cfg(ringbolt_loom)]
+pub(crate) use watch::wait_async as wait_for_model;
