@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod framing;
 mod hgrm;
+mod histogram;
 mod outcome;
 mod plot;
 mod units;

@@ -7,16 +7,18 @@ use comfy_table::{Cell, Table};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::bench::context::{Bench, Scale, histogram};
+use crate::bench::context::{Bench, Scale};
 use crate::bench::raw::{DEPTH_MAX, Direction, Extents, Op, Pass, RawFile, Way};
 use crate::bench::report::{PercentilesJson, median, new_table, right};
+use crate::histogram;
 use crate::outcome::{Done, Failure};
 use crate::units;
 
 const WRITE_BYTES: [usize; 4] = [4 << 10, 64 << 10, 256 << 10, 1 << 20];
 const READ_BYTES: usize = 1 << 20;
 /// What writes at the disk's full rate: the others are not worth a pass in every round.
-const FULL_RATE: [(Carrier, usize); 3] = [
+const FULL_RATE: [(Carrier, usize); 4] = [
+    (Carrier::Plain, 1 << 20),
     (Carrier::Deep, 256 << 10),
     (Carrier::Deep, 1 << 20),
     (Carrier::Ring, 1 << 20),
@@ -156,11 +158,6 @@ impl RawDisk {
                 best = best.max(pass.bytes_per_second());
             }
         }
-        if best == 0.0 {
-            // No io_uring here: the plain call is the best there is.
-            let pass = self.overwrite(Carrier::Plain, 1 << 20)?;
-            best = pass.map_or(0.0, |pass| pass.bytes_per_second());
-        }
         Ok(best)
     }
 
@@ -175,7 +172,7 @@ impl RawDisk {
         });
         let pass = self.drive(Carrier::Plain, None, Direction::Write, ops)?;
         self.next = (begin + count as u64 * BYTES) % len;
-        Ok(pass.map_or_else(histogram, |pass| pass.latency))
+        Ok(pass.map_or_else(histogram::nanoseconds, |pass| pass.latency))
     }
 
     /// The most bytes a second at which these files can be read, past the page cache.
@@ -244,8 +241,10 @@ impl Baseline {
         }
         shapes.extend(Carrier::ALL.map(|carrier| (READ, carrier, READ_BYTES)));
 
-        let mut found: Vec<(Vec<f64>, Histogram<u64>)> =
-            shapes.iter().map(|_| (Vec::new(), histogram())).collect();
+        let mut found: Vec<(Vec<f64>, Histogram<u64>)> = shapes
+            .iter()
+            .map(|_| (Vec::new(), histogram::nanoseconds()))
+            .collect();
         let rounds = bench.scale.rounds.min(5);
         for round in 1..=rounds {
             bench.say(format!("raw disk, round {round} of {rounds}"));

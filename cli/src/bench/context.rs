@@ -179,11 +179,6 @@ impl Drop for Bench {
     }
 }
 
-/// An empty histogram of nanoseconds.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are possible")
-}
-
 /// The processors that we may run on, by number.
 pub(crate) fn cpus() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(None) else {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::histogram;
+
 /// How long each sleep is.
 const INTERVAL: Duration = Duration::from_millis(1);
 
@@ -43,7 +45,7 @@ fn measure(stop: &AtomicBool) -> Histogram<u64> {
     // The default slack of 50 us would be measured instead of the machine.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    let mut histogram = Histogram::new(3).expect("three digits are possible");
+    let mut histogram = histogram::nanoseconds();
     let interval_ns = INTERVAL.as_nanos() as u64;
     while !stop.load(Ordering::Relaxed) {
         let begin = Instant::now();

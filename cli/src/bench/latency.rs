@@ -7,9 +7,10 @@ use hdrhistogram::Histogram;
 use ringbolt::{ErrorKind, From, Log, ReadOptions, Visibility};
 
 use crate::bench::append::produce;
-use crate::bench::context::{Bench, Pinned, cpus, histogram};
+use crate::bench::context::{Bench, Pinned, cpus};
 use crate::bench::raw::Ticker;
 use crate::bench::report::{Measure, Target, Unit};
+use crate::histogram;
 use crate::outcome::Done;
 use crate::units;
 
@@ -29,7 +30,11 @@ pub(crate) fn run_call(bench: &mut Bench) -> Done<Vec<Measure>> {
     produce(&log, &PAYLOAD, pass)?;
 
     let mut rates = Vec::new();
-    let (mut calls, mut blocked, mut bare) = (histogram(), histogram(), histogram());
+    let (mut calls, mut blocked, mut bare) = (
+        histogram::nanoseconds(),
+        histogram::nanoseconds(),
+        histogram::nanoseconds(),
+    );
     let mut samples: [Vec<f64>; 3] = Default::default();
     for round in 1..=bench.scale.rounds {
         bench.say(format!(
@@ -128,7 +133,7 @@ fn open_loop(
     mut call: impl FnMut() -> Done<Call>,
 ) -> Done<OpenLoop> {
     let _pinned = Pinned::to(0);
-    let (mut calls, mut blocked) = (histogram(), histogram());
+    let (mut calls, mut blocked) = (histogram::nanoseconds(), histogram::nanoseconds());
     let period_ns = 1e9 / rate.max(1.0);
     let count = (time.as_nanos() as f64 / period_ns) as u64;
     let mut origin_ns = ticker.now_ns();
@@ -158,7 +163,7 @@ pub(crate) fn run_publish(bench: &mut Bench) -> Done<Vec<Measure>> {
     let engine = bench.unpinned_engine()?;
     let log = bench.options().open_on(&engine, bench.path("publish"))?;
     let ticker = bench.ticker;
-    let mut all = histogram();
+    let mut all = histogram::nanoseconds();
     let (mut ratios, mut transfers) = (Vec::new(), Vec::new());
     let count = (bench.scale.pass.as_nanos() as u64 / PUBLISH_GAP_NS).max(1000);
     for round in 1..=bench.scale.rounds {
@@ -208,7 +213,7 @@ fn publish(log: &Log, ticker: Ticker, count: u64) -> Done<Histogram<u64>> {
     std::thread::scope(|scope| {
         let receiver = scope.spawn(|| -> Done<Histogram<u64>> {
             let _pinned = Pinned::to(1);
-            let mut latency = histogram();
+            let mut latency = histogram::nanoseconds();
             ready.store(true, Ordering::Release);
             while latency.len() < count && !ended.load(Ordering::Relaxed) {
                 let Some(record) = reader.try_next()? else {

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+
+use crate::histogram;
 use io_uring::{IoUring, opcode, types};
 use ringbolt::disk::AlignedBuf;
 use rustix::fs::{FallocateFlags, OFlags};
@@ -146,7 +148,7 @@ impl Way {
         let mut pass = Pass {
             bytes: 0,
             elapsed: Duration::ZERO,
-            latency: Histogram::new(3).expect("three digits are possible"),
+            latency: histogram::nanoseconds(),
         };
         let begin = Instant::now();
         match self {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use ringbolt::Log;
 
-use crate::bench::context::{Bench, histogram};
+use crate::bench::context::Bench;
 use crate::bench::report::{Measure, Target, Unit, median};
+use crate::histogram;
 use crate::outcome::{Done, Failure};
 use crate::units;
 
@@ -20,7 +21,11 @@ pub(crate) fn run_single(bench: &mut Bench) -> Done<Vec<Measure>> {
     let log = bench
         .options()
         .open_on(&bench.engine()?, bench.path("sync"))?;
-    let (mut ratios, mut all_raw, mut all_log) = (Vec::new(), histogram(), histogram());
+    let (mut ratios, mut all_raw, mut all_log) = (
+        Vec::new(),
+        histogram::nanoseconds(),
+        histogram::nanoseconds(),
+    );
     // The first operations find cold caches and a log that has just been made.
     append_waiting(&log, BLOCK_OPS)?;
     for round in 1..=bench.scale.rounds {
@@ -28,7 +33,7 @@ pub(crate) fn run_single(bench: &mut Bench) -> Done<Vec<Measure>> {
             "one synchronous writer, round {round} of {}",
             bench.scale.rounds
         ));
-        let (mut raw, mut ours) = (histogram(), histogram());
+        let (mut raw, mut ours) = (histogram::nanoseconds(), histogram::nanoseconds());
         for _ in 0..BLOCKS {
             add(&mut raw, &bench.raw.small_writes(BLOCK_OPS)?);
             add(&mut ours, &append_waiting(&log, BLOCK_OPS)?);
@@ -64,7 +69,7 @@ pub(crate) fn run_writers(bench: &mut Bench) -> Done<Vec<Measure>> {
     let pass = bench.scale.pass / 2;
     let (mut of_16, mut of_64, mut tails) = (Vec::new(), Vec::new(), Vec::new());
     let mut rates: [Vec<f64>; 3] = Default::default();
-    let (mut all_16, mut all_64) = (histogram(), histogram());
+    let (mut all_16, mut all_64) = (histogram::nanoseconds(), histogram::nanoseconds());
     for round in 1..=bench.scale.rounds {
         bench.say(format!(
             "many synchronous writers, round {round} of {}",
@@ -124,7 +129,7 @@ fn add(to: &mut Histogram<u64>, more: &Histogram<u64>) {
 
 /// So many appends, each waited for.
 fn append_waiting(log: &Log, count: usize) -> Done<Histogram<u64>> {
-    let mut latency = histogram();
+    let mut latency = histogram::nanoseconds();
     for _ in 0..count {
         let begin = Instant::now();
         log.append(&PAYLOAD)?.wait()?;
@@ -141,7 +146,7 @@ fn write_together(log: &Log, writers: usize, time: Duration) -> Done<(f64, Histo
         let mut threads = Vec::with_capacity(writers);
         for _ in 0..writers {
             let writer = move || -> Done<Histogram<u64>> {
-                let mut latency = histogram();
+                let mut latency = histogram::nanoseconds();
                 while Instant::now() < deadline {
                     let begin = Instant::now();
                     log.append(&PAYLOAD)?.wait()?;
@@ -156,7 +161,7 @@ fn write_together(log: &Log, writers: usize, time: Duration) -> Done<(f64, Histo
                     .map_err(Failure::io("starting a writer"))?,
             );
         }
-        let mut all = histogram();
+        let mut all = histogram::nanoseconds();
         for thread in threads {
             add(&mut all, &thread.join().expect("writers do not panic")?);
         }

@@ -10,6 +10,7 @@ use ringbolt::{ErrorKind, From, Log, Position, ReadOptions, Reader, Visibility};
 use crate::commands::demo::check::Order;
 use crate::commands::demo::live::Live;
 use crate::commands::demo::record::{self, Record};
+use crate::histogram;
 use crate::outcome::{Done, Failure};
 
 pub(super) const PRODUCERS: usize = 2;
@@ -89,7 +90,7 @@ pub(super) fn run(log: &Log, time: Duration) -> Done<Work> {
         appended: AtomicU64::new(0),
         received: [AtomicU64::new(0), AtomicU64::new(0)],
         total: AtomicU64::new(u64::MAX),
-        durable: Arc::new(Mutex::new(histogram())),
+        durable: Arc::new(Mutex::new(histogram::nanoseconds())),
     };
     let begin = log.end();
     let committed = ReadOptions::new().visibility(Visibility::Committed);
@@ -114,7 +115,7 @@ pub(super) fn run(log: &Log, time: Duration) -> Done<Work> {
 
         watch(shared, log, time);
         shared.stop.store(true, Ordering::Relaxed);
-        let mut append = histogram();
+        let mut append = histogram::nanoseconds();
         let mut sent = Vec::new();
         let mut outcome = Ok(());
         for producer in producers {
@@ -184,7 +185,7 @@ fn watch(shared: &Shared, log: &Log, time: Duration) {
 }
 
 fn produce(shared: &Shared, producer: u64, log: &Log) -> Done<(u64, Histogram<u64>)> {
-    let mut latency = histogram();
+    let mut latency = histogram::nanoseconds();
     let mut payload = [0; record::BYTES];
     let mut sequence = 0;
     let mut append = || -> Done<()> {
@@ -229,7 +230,7 @@ fn produce(shared: &Shared, producer: u64, log: &Log) -> Done<(u64, Histogram<u6
 }
 
 fn consume(shared: &Shared, index: usize, mut reader: Reader) -> Done<Histogram<u64>> {
-    let mut latency = histogram();
+    let mut latency = histogram::nanoseconds();
     let mut order = Order::new(shared.run, PRODUCERS);
     let mut take = |order: &mut Order, record: &ringbolt::Record<'_>| -> Done<()> {
         let sent_ns = order.take(record.payload(), record.position())?.sent_ns;
@@ -262,8 +263,4 @@ fn consume(shared: &Shared, index: usize, mut reader: Reader) -> Done<Histogram<
         shared.failed.store(true, Ordering::Relaxed);
     }
     received.map(|()| latency)
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are possible")
 }
