@@ -17,6 +17,12 @@ use std::task::Waker;
 use std::time::Duration;
 
 pub use crate::sys::mem::{AlignedBuf, FileMap, Region};
+pub use real::{Real, RealOptions};
+
+mod posix;
+mod real;
+#[allow(unsafe_code)]
+mod uring;
 
 /// Opens directories, makes queues, tells the time.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
