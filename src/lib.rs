@@ -4,6 +4,9 @@
 
 pub mod disk;
 mod error;
+#[cfg(any(fuzzing, feature = "sim"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod log;
 #[allow(unsafe_code)]
 mod sync;
