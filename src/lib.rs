@@ -1,15 +1,21 @@
-//! Ringbolt.
+#![doc = "Ringbolt."]
 #![deny(unsafe_code)]
-#![allow(dead_code)]
 
 pub mod disk;
+mod engine;
 mod error;
 #[cfg(any(fuzzing, feature = "sim"))]
 #[doc(hidden)]
 pub mod fuzz;
-pub mod log;
+mod log;
 #[allow(unsafe_code)]
 mod sync;
 #[allow(unsafe_code)]
 mod sys;
+
+pub use engine::{Driver, Engine, EngineBuilder, Poll};
 pub use error::{Error, ErrorKind, Result};
+pub use log::{
+    Acknowledged, Claim, Durability, Durable, Log, LogOptions, Position, Preallocation,
+    SealedSegment, Stats, Ticket,
+};

@@ -285,3 +285,35 @@ pub enum BackendKind {
     /// The simulated disk.
     Sim,
 }
+/// stub
+#[derive(Debug)]
+pub struct Real;
+impl Real {
+    /// stub
+    pub fn probe() -> Self {
+        Self
+    }
+}
+impl Disk for Real {
+    fn stat(&self, _path: &Path) -> io::Result<PathStat> {
+        todo!()
+    }
+    fn create_dir(&self, _path: &Path) -> io::Result<()> {
+        todo!()
+    }
+    fn open_dir(&self, _path: &Path) -> io::Result<Arc<dyn Dir>> {
+        todo!()
+    }
+    fn queue(&self) -> io::Result<Box<dyn Queue>> {
+        todo!()
+    }
+    fn now_unix_ns(&self) -> u64 {
+        todo!()
+    }
+    fn now_monotonic_ns(&self) -> u64 {
+        todo!()
+    }
+    fn random(&self, _bytes: &mut [u8]) {
+        todo!()
+    }
+}

@@ -4,7 +4,8 @@
 use super::Source;
 use crate::log::Position;
 use crate::log::frame::{
-    self, CHECKPOINT_BYTES, Check, Checkpoint, Frame, NoFrame, PAD_BYTES_MIN, Seed, Shape,
+    self, CHECKPOINT_BYTES, Check, Checkpoint, Frame, NoFrame, OWNED_FROM, PAD_BYTES_MIN, Seed,
+    Shape,
 };
 use crate::log::segment::{BLOCK_BYTES_MAX, Footer, Header};
 
@@ -156,8 +157,22 @@ fn written_frames(source: &mut Source<'_>) {
             Ok((read, taken)),
             "trusted or verified, it is the same frame"
         );
+        assert_eq!(frame::count(&written), counted(&read));
         damaged(seed, salt, at, &written, &read);
         at = at.plus(taken as u64);
+    }
+}
+
+/// The records in a frame, and the bytes that count as theirs.
+fn counted(read: &Frame<'_>) -> (u64, u64) {
+    match read {
+        Frame::Record { payload, .. } => (1, payload.len() as u64),
+        Frame::Batch { records, .. } => {
+            let payloads: Vec<&[u8]> = records.map(|(_, payload)| payload).collect();
+            let body_bytes = frame::batch_body_bytes(&payloads);
+            (payloads.len() as u64, body_bytes as u64)
+        }
+        Frame::Checkpoint(_) | Frame::Pad => (0, 0),
     }
 }
 
@@ -250,17 +265,18 @@ fn write_batch(seed: Seed, at: Position, payloads: &[&[u8]], time_unix_ns: Optio
 
 /// Completes a frame whose body is in place, and rounds it up to where the next one begins.
 fn finish_record(seed: Seed, at: Position, mut bytes: Vec<u8>, shape: Shape) -> Vec<u8> {
-    let commit = frame::finish_record(seed, at, &mut bytes, shape);
+    let commit = frame::finish_record(seed, at, &mut bytes[OWNED_FROM..], shape);
     bytes[..4].copy_from_slice(&commit.to_le_bytes());
     bytes.resize(frame::aligned(bytes.len()), 0);
     bytes
 }
 
 fn write_checkpoint(seed: Seed, at: Position, checkpoint: &Checkpoint) -> Vec<u8> {
-    let mut bytes = [0; CHECKPOINT_BYTES];
-    let commit = frame::write_checkpoint(seed, at, &mut bytes, checkpoint);
-    bytes[..4].copy_from_slice(&commit.to_le_bytes());
-    bytes.to_vec()
+    let mut owned = [0; CHECKPOINT_BYTES - OWNED_FROM];
+    let commit = frame::write_checkpoint(seed, at, &mut owned, checkpoint);
+    let mut bytes = commit.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&owned);
+    bytes
 }
 
 /// Any block, as a segment's header.
