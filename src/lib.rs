@@ -8,6 +8,10 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod log;
+#[cfg(ringbolt_loom)]
+#[doc(hidden)]
+#[allow(unsafe_code)]
+pub mod model;
 #[allow(unsafe_code)]
 mod sync;
 #[allow(unsafe_code)]
