@@ -11,6 +11,7 @@ mod open;
 mod options;
 mod persist;
 mod position;
+pub(crate) mod read;
 mod recover;
 pub(crate) mod segment;
 mod stats;
@@ -31,6 +32,9 @@ use crate::error::Result;
 pub use append::Claim;
 pub use options::{Durability, LogOptions, Preallocation, SealedSegment};
 pub use position::Position;
+pub use read::{
+    Batch, BatchIter, Cold, From, Next, ReadOptions, Reader, Record, SharedRecord, Visibility,
+};
 pub use stats::Stats;
 pub use ticket::{Acknowledged, Ticket};
 pub use watch::Durable;
