@@ -5,6 +5,10 @@ pub mod disk;
 mod engine;
 mod error;
 mod log;
+#[cfg(ringbolt_loom)]
+#[doc(hidden)]
+#[allow(unsafe_code)]
+pub mod model;
 #[allow(unsafe_code)]
 mod sync;
 #[allow(unsafe_code)]

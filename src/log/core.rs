@@ -20,6 +20,7 @@ use crate::log::stats::Counters;
 use crate::log::tail::image::Image;
 use crate::log::tail::{Refusal, Tail};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::bell::Bell;
 use crate::sync::lock::{Mutex, RwLock};
 use crate::sync::waiters::Waiters;
 
@@ -33,8 +34,8 @@ pub(crate) struct Core {
     pub(crate) tail: Tail,
     /// Everything before this position is on disk.
     durable: CachePadded<AtomicU64>,
-    /// A commit that ends at or beyond this position wakes the persister; `u64::MAX`: none does.
-    wake_at: CachePadded<AtomicU64>,
+    /// What wakes the persister: a commit that ends at or beyond a position.
+    bell: CachePadded<Bell>,
     /// Readers of gated visibility see what lies before it.
     gate: AtomicU64,
     /// Records before this were trimmed.
@@ -248,7 +249,7 @@ impl Core {
             options: parts.options,
             tail: parts.tail,
             durable: CachePadded::new(AtomicU64::new(parts.durable.to_u64())),
-            wake_at: CachePadded::new(AtomicU64::new(u64::MAX)),
+            bell: CachePadded::new(Bell::new()),
             gate: AtomicU64::new(0),
             start: AtomicU64::new(parts.start.to_u64()),
             durable_waiters: Waiters::new(),
@@ -300,41 +301,32 @@ impl Core {
     /// wait for it. No system call when neither does.
     #[inline]
     pub(crate) fn committed(&self, from: Position, end: Position) {
-        // ORDERING: pairs with the fences in `arm` and in `Waiters::register`: either we see the
-        // wish, or whoever wished sees the commit.
+        // ORDERING: pairs with the fences in `Bell::arm` and in `Waiters::register`: either we see
+        // the wish, or whoever wished sees the commit.
         fence(Ordering::SeqCst);
-        if self.wake_at.load(Ordering::Relaxed) <= end.to_u64() {
-            self.wake_persister();
-        }
-        self.committed_waiters.wake_fenced(from.to_u64());
-    }
-
-    #[cold]
-    fn wake_persister(&self) {
-        if self.wake_at.swap(u64::MAX, Ordering::Relaxed) != u64::MAX {
+        if self.bell.rings_fenced(end.to_u64()) {
             self.engine.wake_by_ref();
         }
+        self.committed_waiters.wake_fenced(from.to_u64());
     }
 
     /// Wakes the persister if it sleeps until a commit: an append found no room.
     pub(crate) fn nudge(&self) {
         fence(Ordering::SeqCst);
-        if self.wake_at.load(Ordering::Relaxed) != u64::MAX {
-            self.wake_persister();
+        if self.bell.rings_fenced(u64::MAX - 1) {
+            self.engine.wake_by_ref();
         }
     }
 
     /// Persister only: asks to be woken by a commit that ends at or beyond `position`. Look for it
     /// once more afterwards.
     pub(crate) fn arm(&self, position: Position) {
-        self.wake_at.store(position.to_u64(), Ordering::Relaxed);
-        // ORDERING: pairs with the fence in `committed`.
-        fence(Ordering::SeqCst);
+        self.bell.arm(position.to_u64());
     }
 
     /// Persister only: takes the wish back.
     pub(crate) fn disarm(&self) {
-        self.wake_at.store(u64::MAX, Ordering::Relaxed);
+        self.bell.disarm();
     }
 
     /// Sends a request to the persister.

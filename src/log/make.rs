@@ -23,7 +23,7 @@ const FILL_BYTES: usize = 1 << 20;
 
 /// The emptied files of a log's directory that new segments are made of; one of them is the
 /// ballast, which only control work may take: with it a full disk can still be trimmed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Spares {
     names: Mutex<Vec<String>>,
 }

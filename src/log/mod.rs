@@ -406,3 +406,11 @@ impl Log {
         core.failure().map_or(Ok(()), |error| Err(error.clone()))
     }
 }
+
+#[cfg(ringbolt_loom)]
+pub(crate) fn position_for_model(ordinal: u64, offset: u64) -> Position {
+    Position::new(ordinal, offset)
+}
+
+#[cfg(ringbolt_loom)]
+pub(crate) use watch::wait_async as wait_for_model;
