@@ -250,6 +250,26 @@ impl Log {
         append::payload_bytes_max(self.core())
     }
 
+    /// A reader with the default [options](ReadOptions): durable records.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRecord`] where no record begins, [`ErrorKind::Trimmed`] and
+    /// [`ErrorKind::Cut`] for a place that is gone (the error says where to resume), or what kept
+    /// the log from being read.
+    pub fn reader(&self, from: From) -> Result<Reader> {
+        self.reader_with(from, ReadOptions::new())
+    }
+
+    /// A reader with these options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::reader`].
+    pub fn reader_with(&self, from: From, options: ReadOptions) -> Result<Reader> {
+        Reader::open(Arc::clone(self.core()), from, options)
+    }
+
     /// Waits until everything that was claimed before this call is on disk, whatever the log's
     /// [`Durability`], and returns up to where that is.
     ///

@@ -71,6 +71,15 @@ impl FileWindow {
         })
     }
 
+    /// Whether what is at hand stays so when `from` is loaded, too.
+    pub(crate) fn grows_to(&self, from: u64) -> bool {
+        matches!(self.kind, Kind::Mapped { .. }) && self.is_forward(from)
+    }
+
+    fn is_forward(&self, from: u64) -> bool {
+        self.window.end > 0 && self.window.start <= from && from <= self.window.end
+    }
+
     /// Whether these bytes are at hand.
     #[inline]
     pub(crate) fn has(&self, range: &Range<u64>) -> bool {
@@ -109,7 +118,7 @@ impl FileWindow {
         if self.has(&(from..from + need)) {
             return Ok(());
         }
-        let forward = self.window.end > 0 && from >= self.window.start && from <= self.window.end;
+        let forward = self.is_forward(from);
         if forward {
             self.step = (self.step * 2).min(WINDOW_MAX);
         } else {

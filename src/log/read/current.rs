@@ -19,8 +19,10 @@ pub(super) struct Current {
     /// The next record's payload.
     payload: Range<u64>,
     time_unix_ns: Option<u64>,
-    /// Records of a batch that are left, this one included; 1 for a record alone.
+    /// Records of a batch that are left, this one included.
     left: u32,
+    /// Records of the batch; 1 for a record alone.
+    count: u32,
     batch: bool,
 }
 
@@ -48,6 +50,7 @@ impl Cursor {
                     payload,
                     time_unix_ns,
                     left: 1,
+                    count: 1,
                     batch: false,
                 });
                 return Ok(());
@@ -111,6 +114,7 @@ impl Cursor {
             payload: record,
             time_unix_ns,
             left,
+            count,
             batch: true,
         });
         Ok(())
@@ -179,10 +183,10 @@ impl Cursor {
         self.source.share(taken.position.segment(), taken.payload.clone(), sharing)
     }
 
-    /// Whether a batch's frame is at hand of which some records were passed over or taken.
-    pub(super) fn is_in_batch(&self) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|at| at.batch && at.begin != self.position.offset_bytes())
+    /// Where the frame of the batch at hand begins, and whether none of its records was passed.
+    pub(super) fn batch_at_hand(&self) -> Option<(Position, bool)> {
+        let current = self.current.as_ref().filter(|current| current.batch)?;
+        let frame = Position::new(self.position.segment(), current.begin);
+        Some((frame, current.left == current.count))
     }
 }

@@ -124,7 +124,7 @@ impl Cursor {
             }
             let Source::File(window) = &mut self.source else { return Ok(Err(NoFrame::Empty)) };
             if !window.has(&(offset..offset + need)) {
-                if stay {
+                if stay && !window.grows_to(offset) {
                     return Ok(Err(NoFrame::Short { needed_bytes: need as usize }));
                 }
                 window.load(offset, need, limit).map_err(|error| self.unreadable(error))?;

@@ -28,8 +28,10 @@ mod reader;
 mod record;
 mod share;
 mod source;
-#[cfg(test)]
+#[cfg(all(test, not(ringbolt_loom)))]
 pub(crate) mod testing;
+#[cfg(all(test, not(ringbolt_loom)))]
+mod tests;
 
 pub use batch::{Batch, BatchIter};
 pub use future::Next;
@@ -38,5 +40,5 @@ pub use reader::Reader;
 pub use record::{Record, SharedRecord};
 
 pub(crate) use cold::FileWindow;
-pub(crate) use place::is_boundary;
+pub(crate) use place::frame_at;
 pub(crate) use source::{Found, What};

@@ -12,20 +12,22 @@ use crate::log::read::options::{Cold, From, Visibility};
 use crate::log::read::source::Source;
 use crate::log::watch;
 
-/// Whether a frame begins at `position`, or the log ends there: where it may be cut off. A record
-/// inside a batch is none.
+/// Where the frame of the record at `position` begins, so that the log may be cut off there: a
+/// frame's begin and the end of the log stand for themselves, a batch's first record for the
+/// batch. Another record of a batch is refused: the batch stands or falls as one.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NoRecord`] if not, [`ErrorKind::Trimmed`], [`ErrorKind::Cut`], or what kept it
-/// from being read.
-pub(crate) fn is_boundary(core: &Arc<Core>, position: Position) -> Result<()> {
+/// [`ErrorKind::NoRecord`], [`ErrorKind::Trimmed`], [`ErrorKind::Cut`], or what kept it from being
+/// read.
+pub(crate) fn frame_at(core: &Arc<Core>, position: Position) -> Result<Position> {
     let mut cursor = Cursor::new(Arc::clone(core), Visibility::Committed, Cold::Direct);
     cursor.place(From::Position(position))?;
-    if cursor.is_in_batch() || cursor.landing == Landing::Strict {
-        return Err(cursor.no_record());
+    match cursor.batch_at_hand() {
+        Some((frame, true)) => Ok(frame),
+        None if cursor.landing == Landing::Reached => Ok(position),
+        _ => Err(cursor.no_record()),
     }
-    Ok(())
 }
 
 impl Cursor {
