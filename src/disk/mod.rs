@@ -20,6 +20,12 @@ use std::time::Duration;
 pub mod sim;
 
 pub use crate::sys::mem::{AlignedBuf, FileMap, Region};
+pub use real::{Real, RealOptions};
+
+mod posix;
+mod real;
+#[allow(unsafe_code)]
+mod uring;
 
 /// Opens directories, makes queues, tells the time.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
@@ -287,36 +293,4 @@ pub enum BackendKind {
     Posix,
     /// The simulated disk.
     Sim,
-}
-/// stub
-#[derive(Debug)]
-pub struct Real;
-impl Real {
-    /// stub
-    pub fn probe() -> Self {
-        Self
-    }
-}
-impl Disk for Real {
-    fn stat(&self, _path: &Path) -> io::Result<PathStat> {
-        todo!()
-    }
-    fn create_dir(&self, _path: &Path) -> io::Result<()> {
-        todo!()
-    }
-    fn open_dir(&self, _path: &Path) -> io::Result<Arc<dyn Dir>> {
-        todo!()
-    }
-    fn queue(&self) -> io::Result<Box<dyn Queue>> {
-        todo!()
-    }
-    fn now_unix_ns(&self) -> u64 {
-        todo!()
-    }
-    fn now_monotonic_ns(&self) -> u64 {
-        todo!()
-    }
-    fn random(&self, _bytes: &mut [u8]) {
-        todo!()
-    }
 }

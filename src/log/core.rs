@@ -384,10 +384,18 @@ impl Core {
         if let Some(error) = self.failure() {
             return Some(Err(error.clone()));
         }
+        if self.is_forked() {
+            return Some(Err(self.refused(Refusal::Forked)));
+        }
         if self.is_finished() {
             return Some(Err(self.closed_error()));
         }
         None
+    }
+
+    /// Whether this is a forked child of the process that opened the log.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.tail.shut() == Some(Refusal::Forked)
     }
 
     pub(crate) fn closed_error(&self) -> Error {

@@ -77,7 +77,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let core = &self.core.0;
         // A forked child has a copy of the handle, but neither the log nor the engine.
-        if core.tail.shut() != Some(tail::Refusal::Forked) {
+        if !core.is_forked() {
             core.request(Request::Close);
         }
     }
@@ -339,6 +339,9 @@ impl Log {
 
     fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {
         let core = self.core();
+        if core.is_forked() {
+            return Err(core.refused(tail::Refusal::Forked));
+        }
         let reply = Reply::new();
         core.request(request(reply.clone()));
         // The persister may have gone before it saw the request; then nobody answers it.
@@ -401,7 +404,7 @@ impl Log {
     /// What made the log fail. Closing a closed log is no error.
     pub fn close(&self) -> Result<()> {
         let core = self.core();
-        if core.tail.shut() == Some(tail::Refusal::Forked) {
+        if core.is_forked() {
             return Err(core.refused(tail::Refusal::Forked));
         }
         core.request(Request::Close);
@@ -417,7 +420,7 @@ impl Log {
     /// Those of [`Log::close`].
     pub async fn close_async(&self) -> Result<()> {
         let core = self.core();
-        if core.tail.shut() == Some(tail::Refusal::Forked) {
+        if core.is_forked() {
             return Err(core.refused(tail::Refusal::Forked));
         }
         core.request(Request::Close);

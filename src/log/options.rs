@@ -143,8 +143,8 @@ impl LogOptions {
     }
 
     /// The bound on bytes that are claimed and not yet on disk. Appends wait (or fail, or are
-    /// awaited) beyond it; set low, it bounds how long a durable append can take. Default: the
-    /// memory less two segments.
+    /// awaited) beyond it; set low, it bounds how long a durable append can take. At most the
+    /// memory less two segments; default: 16 MiB.
     #[must_use]
     pub fn unsynced_bytes(mut self, bytes: u64) -> Self {
         self.unsynced_bytes = Some(bytes);
@@ -250,7 +250,7 @@ impl LogOptions {
     /// How many bytes may be claimed and not yet on disk.
     pub(crate) fn unsynced_bound(&self) -> u64 {
         let room = (self.images() as u64).saturating_sub(2).max(1) * self.segment_bytes;
-        self.unsynced_bytes.unwrap_or(room).clamp(1, room)
+        self.unsynced_bytes.unwrap_or(16 << 20).clamp(1, room)
     }
 
     fn check(&self) -> Result<()> {

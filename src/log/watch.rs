@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::Core;
 use crate::log::position::Position;
+use crate::log::tail::Refusal;
 use crate::sync::atomic::spin_loop;
 use crate::sync::waiters::{Key, Waiters};
 
@@ -87,6 +88,9 @@ impl Durable {
         if let Some(error) = self.core.failure() {
             return Some(Err(error.clone()));
         }
+        if self.core.is_forked() {
+            return Some(Err(self.core.refused(Refusal::Forked)));
+        }
         self.core
             .is_finished()
             .then(|| Err(self.core.closed_error()))
@@ -104,6 +108,9 @@ impl std::fmt::Debug for Durable {
 /// Where the tail stands, as a position.
 pub(crate) fn end(core: &Core) -> Position {
     loop {
+        if core.is_forked() {
+            return core.durable();
+        }
         let tail = core.tail.now();
         // The slot may go to a later generation between the two looks: then the tail has moved.
         if let Some(ordinal) = core.tail.ordinal(tail.generation) {

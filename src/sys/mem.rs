@@ -10,6 +10,11 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 use crate::sync::atomic::AtomicU64;
 
+/// The bytes that an unprivileged process may lock, as registered buffers are; `None` for no limit.
+pub(crate) fn lock_limit_bytes() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Memlock).current
+}
+
 /// A range of shared, zeroed, page-aligned memory: a tail image.
 ///
 /// A shared mapping, not a private one: a private page that the kernel reads by DMA is copied on

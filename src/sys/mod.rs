@@ -2,10 +2,11 @@
 //!
 //! This is the only room that names `rustix` or `libc`.
 
+pub(crate) mod event;
 pub(crate) mod fork;
+pub(crate) mod fs;
 pub(crate) mod mem;
-pub(crate) mod thread {
-    pub(crate) fn pin(_cpu: usize) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+pub(crate) mod probe;
+pub(crate) mod thread;
+pub(crate) mod time;
+pub(crate) mod watch;

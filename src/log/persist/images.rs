@@ -9,6 +9,7 @@ use crate::log::make::{self, Plan};
 use crate::log::options::Preallocation;
 use crate::log::persist::Persist;
 use crate::log::persist::live::{FooterState, Live};
+use crate::log::position::Position;
 use crate::log::segment::{Header, Link};
 use crate::log::stats::Counters;
 use crate::log::tail::image::{self, Image};
@@ -192,9 +193,10 @@ impl Persist {
                 }
             }
             Err(error) if error.kind() == ErrorKind::Full && !self.shut.takes(&made.header) => {
-                // Its ordinal and place in the chain go to the next try.
-                self.ordinal_max -= 1;
-                self.images.previous = made.header.previous;
+                // Its place in the chain goes to the next try; its ordinal is never used.
+                if self.images.previous.ordinal == made.header.ordinal {
+                    self.images.previous = made.header.previous;
+                }
                 self.core.full.store(true, Ordering::Release);
                 // Who waits for room learns that there is none.
                 self.core.room_waiters.wake(0);
@@ -253,6 +255,32 @@ impl Persist {
                 });
             }
             Err(error) => self.fail(Error::io("mapping memory for a segment", error)),
+        }
+    }
+
+    /// Lets the images of sealed segments before `start` go, so that their files can.
+    pub(super) fn forget_before(&mut self, start: Position, queue: &mut dyn Queue) {
+        while self.live.len() > 1
+            && self.live.front().is_some_and(|live| {
+                live.footer == FooterState::Sealed && live.segment.ordinal() < start.segment()
+            })
+        {
+            let Some(live) = self.live.pop_front() else {
+                return;
+            };
+            let Some(memory) = self.retire(&live, queue) else {
+                continue;
+            };
+            if self.images.idle.is_none() {
+                self.images.idle = Some(Idle {
+                    memory,
+                    zeroed: 0,
+                    known: true,
+                });
+            } else {
+                queue.remove_region(&memory);
+                self.images.regions -= 1;
+            }
         }
     }
 

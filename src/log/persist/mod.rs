@@ -359,7 +359,9 @@ impl Client for Persist {
             self.last_active_ns = self.disk.now_monotonic_ns();
             self.core.durable_waiters.wake(self.core.durable().to_u64());
             self.core.room_waiters.wake(0);
-            self.finish_trims();
+            self.finish_trims(queue);
+            self.retain();
+        } else if self.retention_due() {
             self.retain();
         }
         let zeroing = self.zero_piece(queue);

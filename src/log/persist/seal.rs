@@ -196,7 +196,7 @@ impl Persist {
     }
 
     /// Starts that became durable: answers, and removes what lies before them.
-    pub(super) fn finish_trims(&mut self) {
+    pub(super) fn finish_trims(&mut self, queue: &mut dyn Queue) {
         let durable = self.core.durable();
         while let Some((start, end)) = self.start.pending.front().copied() {
             if end > durable {
@@ -213,11 +213,12 @@ impl Persist {
             }
             !covered
         });
-        self.remove_before(start);
+        self.remove_before(start, queue);
     }
 
     /// Removes the sealed segments that lie wholly before `start`.
-    fn remove_before(&mut self, start: Position) {
+    fn remove_before(&mut self, start: Position, queue: &mut dyn Queue) {
+        self.forget_before(start, queue);
         let mut gone = Vec::new();
         {
             let mut segments = self.core.segments.write();
@@ -282,6 +283,12 @@ impl Persist {
         }
     }
 
+    /// Whether retention by age has something to do.
+    pub(super) fn retention_due(&self) -> bool {
+        self.retention_deadline_ns()
+            .is_some_and(|due| due <= self.disk.now_monotonic_ns())
+    }
+
     /// When retention by age has something to do next.
     pub(super) fn retention_deadline_ns(&self) -> Option<u64> {
         let age = self.core.options.retain_age?;
@@ -292,7 +299,7 @@ impl Persist {
             .find(|segment| segment.ordinal() >= self.start.wanted.segment())
             .filter(|segment| segment.is_sealed())?;
         let left = expires(oldest, age).saturating_sub(self.disk.now_unix_ns());
-        Some(self.disk.now_monotonic_ns() + left.max(1_000_000))
+        Some(self.disk.now_monotonic_ns() + left)
     }
 }
 
