@@ -11,6 +11,7 @@ mod open;
 mod options;
 mod persist;
 mod position;
+pub(crate) mod read;
 mod recover;
 pub(crate) mod segment;
 mod stats;
@@ -31,6 +32,9 @@ use crate::error::Result;
 pub use append::Claim;
 pub use options::{Durability, LogOptions, Preallocation, SealedSegment};
 pub use position::Position;
+pub use read::{
+    Batch, BatchIter, Cold, From, Next, ReadOptions, Reader, Record, SharedRecord, Visibility,
+};
 pub use stats::Stats;
 pub use ticket::{Acknowledged, Ticket};
 pub use watch::Durable;
@@ -244,6 +248,26 @@ impl Log {
     #[must_use]
     pub fn payload_bytes_max(&self) -> usize {
         append::payload_bytes_max(self.core())
+    }
+
+    /// A reader with the default [options](ReadOptions): durable records.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRecord`] where no record begins, [`ErrorKind::Trimmed`] and
+    /// [`ErrorKind::Cut`] for a place that is gone (the error says where to resume), or what kept
+    /// the log from being read.
+    pub fn reader(&self, from: From) -> Result<Reader> {
+        self.reader_with(from, ReadOptions::new())
+    }
+
+    /// A reader with these options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::reader`].
+    pub fn reader_with(&self, from: From, options: ReadOptions) -> Result<Reader> {
+        Reader::open(Arc::clone(self.core()), from, options)
     }
 
     /// Waits until everything that was claimed before this call is on disk, whatever the log's
