@@ -4,6 +4,9 @@
 pub mod disk;
 mod engine;
 mod error;
+#[cfg(any(fuzzing, feature = "sim"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod log;
 #[cfg(ringbolt_loom)]
 #[doc(hidden)]
@@ -17,6 +20,6 @@ mod sys;
 pub use engine::{Driver, Engine, EngineBuilder, Poll};
 pub use error::{Error, ErrorKind, Result};
 pub use log::{
-    Acknowledged, Claim, Durability, Durable, Log, LogOptions, Position, Preallocation,
-    SealedSegment, Stats, Ticket,
+    Acknowledged, Batch, BatchIter, Claim, Cold, Durability, Durable, From, Log, LogOptions, Next, Position, Preallocation,
+    ReadOptions, Reader, Record, SealedSegment, SharedRecord, Stats, Ticket, Visibility,
 };

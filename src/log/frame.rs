@@ -429,6 +429,15 @@ pub(crate) fn write_batch(header_bytes: usize, body: &mut [u8], payloads: &[impl
     }
 }
 
+/// Of a batch's record that begins at `at`, where `bytes` begin, too: where its payload lies. The
+/// batch was parsed before, so that its structure is known to be sound.
+#[inline]
+pub(crate) fn batch_record(at: u64, bytes: &[u8]) -> std::ops::Range<u64> {
+    let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let begin = at + BATCH_RECORD_BYTES as u64;
+    begin..begin + u64::from(len)
+}
+
 /// Of a position that may be a batch's record: the bytes back to its frame, if it is one.
 pub(crate) fn batch_distance(bytes: &[u8]) -> Option<usize> {
     let [_, _, _, _, distance @ ..] = *bytes.first_chunk::<BATCH_RECORD_BYTES>()?;

@@ -183,7 +183,10 @@ impl Persist {
                 .back()
                 .is_some_and(|last| last.ordinal() > at.segment())
             {
-                ghosts.extend(segments.list.pop_back());
+                let Some(ghost) = segments.list.pop_back() else { break };
+                // A reader that stands in it sees that it stands beyond its end.
+                ghost.set_end(self.first);
+                ghosts.push(ghost);
             }
             if let Some(last) = segments.list.back() {
                 last.set_end(at.offset_bytes());

@@ -14,6 +14,7 @@
 
 pub(crate) mod claim;
 pub(crate) mod image;
+pub(crate) mod pinned;
 pub(crate) mod word;
 
 use std::io;
