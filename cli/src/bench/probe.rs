@@ -168,16 +168,17 @@ fn measure_memory(args: &Args, options: &LogOptions, time: Duration) -> Done<Mem
         for _ in 0..4096 {
             let _ = log.append(&PAYLOAD)?;
         }
-        loop {
-            match reader.try_next() {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
+        let caught_up = loop {
+            match reader.try_next().map(|record| record.is_some()) {
+                Ok(true) => {}
+                Ok(false) => break true,
                 // Retention may overtake a reader on a slow machine; memory is what counts here.
-                Err(error) if error.kind() == ringbolt::ErrorKind::Trimmed => {
-                    reader.seek(From::End)?;
-                }
+                Err(error) if error.kind() == ringbolt::ErrorKind::Trimmed => break false,
                 Err(error) => return Err(error.into()),
             }
+        };
+        if !caught_up {
+            reader.seek(From::End)?;
         }
         resident_bytes = resident_bytes.max(resident()?);
     }

@@ -67,32 +67,59 @@ pub(super) struct Checked {
     pub(super) trimmed: u64,
 }
 
-/// Reads what a run appended from a log that was opened again.
-pub(super) fn all(log: &Log, work: &Work) -> Done<Checked> {
-    let trimmed = log.start() > work.begin;
+/// Reads what some runs appended, one after the other, from a log that was opened again.
+pub(super) fn all(log: &Log, works: &[Work]) -> Done<Checked> {
+    let begin = works.first().map_or(Position::MIN, |work| work.begin);
+    let trimmed = log.start() > begin;
     let from = if trimmed {
         From::Start
     } else {
-        From::Position(work.begin)
+        From::Position(begin)
     };
-    let mut order = Order::new(work.run, work.sent.len());
-    order.from_first = !trimmed;
+    let mut orders: Vec<Order> = works
+        .iter()
+        .map(|work| Order {
+            from_first: !trimmed,
+            ..Order::new(work.run, work.sent.len())
+        })
+        .collect();
     let mut reader = log.reader(from)?;
+    let mut current = 0;
     while let Some(record) = reader.try_next()? {
-        order.take(record.payload(), record.position())?;
+        let run = Record::parse(record.payload()).map(|record| record.run);
+        if run.is_some() && orders.get(current + 1).map(|order| order.run) == run {
+            current += 1;
+        }
+        if let Some(order) = orders.get_mut(current) {
+            order.take(record.payload(), record.position())?;
+        }
     }
-    finish(&order, &work.sent)
+    let mut sum = Checked {
+        records: 0,
+        trimmed: 0,
+    };
+    for (order, work) in orders.iter().zip(works) {
+        let checked = finish(order, &work.sent)?;
+        sum.records += checked.records;
+        sum.trimmed += checked.trimmed;
+    }
+    Ok(sum)
 }
 
 /// Every producer's last record must be there; what is missing before its first was trimmed.
 fn finish(order: &Order, sent: &[u64]) -> Done<Checked> {
     let mut trimmed = 0;
     for (producer, (seen, &sent)) in order.seen.iter().zip(sent).enumerate() {
-        let (first, next) = seen.unwrap_or((sent, sent));
-        if next != sent || (order.from_first && seen.is_none() && sent > 0) {
+        let (first, next) = match *seen {
+            Some(seen) => seen,
+            // Retention took all of them.
+            None if !order.from_first => (sent, sent),
+            None => (0, 0),
+        };
+        if next != sent {
             return Err(Failure::Other(format!(
-                "producer {producer} sent {sent} records, and the last one read is number {}",
-                next.wrapping_sub(1)
+                "producer {producer} appended {sent} records, all of them durable, and only {next} \
+                 were read back; please report this, with the log, which is damaged or lost data"
             )));
         }
         trimmed += first;

@@ -32,7 +32,8 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new() -> Self {
+    /// Begins with what the log has counted so far.
+    pub(super) fn new(stats: &Stats) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = terminal.then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg}");
@@ -46,7 +47,10 @@ impl Live {
         Self {
             bar,
             every,
-            last: Sample::default(),
+            last: Sample {
+                written_bytes: stats.written_bytes,
+                ..Sample::default()
+            },
         }
     }
 

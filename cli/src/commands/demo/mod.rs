@@ -1,5 +1,5 @@
-//! `ringbolt demo`: the whole of it on a fresh machine. Producers append as fast as the disk takes
-//! it, consumers check every record, and at the end the log is opened again and read from its start.
+//! `ringbolt demo`: the whole of it on a fresh machine. Producers append, first as fast as the disk
+//! takes it and then at a set rate, consumers check every record, and at the end the log is opened again and read from its start.
 
 mod check;
 mod live;
@@ -19,7 +19,7 @@ use crate::outcome::{Done, Failure, Outcome};
 use crate::plot::{Plot, Series};
 use crate::units;
 
-use work::Work;
+use work::{Pace, Work};
 
 const SVG_NAME: &str = "ringbolt-demo.svg";
 /// The most that the demo keeps on the disk, if there is room for it.
@@ -27,6 +27,10 @@ const RETAIN_BYTES: u64 = 4 << 30;
 /// What may be appended and not yet on disk: it bounds how long an acknowledgement can take while
 /// the disk is the bottleneck, and it always is here.
 const UNSYNCED_BYTES: u64 = 4 << 20;
+/// The part of the time in which the producers go slowly: at full speed latencies are queues.
+const PACED_PART: f64 = 0.4;
+/// Records a second, then.
+const PACED_RATE: u32 = 10_000;
 
 /// Watch records go through a durable log, checked at every step, and measure them.
 #[derive(Debug, clap::Args)]
@@ -64,15 +68,17 @@ pub(crate) fn run(args: &Args) -> Done {
     let log = options.open_on(&engine, place.log())?;
     introduce(&log, place.log(), retain).map_err(Failure::stdout)?;
 
-    let work = work::run(&log, time)?;
+    let full = work::run(&log, Pace::Full, time.mul_f64(1.0 - PACED_PART))?;
+    let paced = work::run(&log, Pace::Records(PACED_RATE), time.mul_f64(PACED_PART))?;
+    let works = [full, paced];
     let stats = log.stats();
     log.close()?;
-    report(&work, stats.recycled).map_err(Failure::stdout)?;
+    report(&works, stats.recycled).map_err(Failure::stdout)?;
     let svg = place.svg();
-    std::fs::write(&svg, picture(&work))
+    std::fs::write(&svg, picture(&works))
         .map_err(Failure::io(format!("writing {}", svg.display())))?;
 
-    let checked = reopen(&engine, &options, place.log(), &work)?;
+    let checked = reopen(&engine, &options, place.log(), &works)?;
     let mut out = io::stdout().lock();
     writeln!(
         out,
@@ -199,64 +205,86 @@ fn introduce(log: &Log, dir: &Path, retain: u64) -> io::Result<()> {
     )
 }
 
-fn report(work: &Work, recycled: u64) -> io::Result<()> {
-    let seconds = work.elapsed.as_secs_f64();
-    let records = work.records() as f64;
+fn report(works: &[Work], recycled: u64) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        "\n{} records appended, durable, and received twice in {}: {} records/s, {} of payload\n\
-         {}",
-        work.records(),
-        units::nanos(seconds * 1e9),
-        units::count(records / seconds),
-        units::size_rate(records * record::BYTES as f64 / seconds),
-        match recycled {
-            0 => "all of them are still on the disk".to_owned(),
-            n => format!("retention was reached: {n} segments were recycled"),
+    writeln!(out)?;
+    for work in works {
+        writeln!(
+            out,
+            "{}: {} records in {}, each durable and received twice: {}",
+            name(work),
+            work.records(),
+            units::nanos(work.elapsed.as_nanos() as f64),
+            rate(work)
+        )?;
+    }
+    match recycled {
+        0 => writeln!(out, "all of them are still on the disk")?,
+        n => writeln!(out, "retention was reached: {n} segments were recycled")?,
+    }
+    let rows = distributions(works);
+    let rows = rows
+        .iter()
+        .map(|(name, histogram)| (name.as_str(), *histogram));
+    writeln!(out, "\n{}", percentiles(rows))
+}
+
+fn name(work: &Work) -> String {
+    match work.pace {
+        Pace::Full => "full speed".into(),
+        Pace::Records(rate) => format!("{}/s", units::count(f64::from(rate))),
+    }
+}
+
+fn rate(work: &Work) -> String {
+    let rate = work.records() as f64 / work.elapsed.as_secs_f64().max(1e-9);
+    format!(
+        "{} records/s, {} of payload",
+        units::count(rate),
+        units::size_rate(rate * record::BYTES as f64)
+    )
+}
+
+fn distributions(works: &[Work]) -> Vec<(String, &Histogram<u64>)> {
+    let mut all = Vec::new();
+    for work in works {
+        for (what, histogram) in [
+            ("append", &work.append),
+            ("durable acknowledgement", &work.durable),
+            ("publish to receive, committed", &work.received_committed),
+            ("publish to receive, durable", &work.received_durable),
+        ] {
+            all.push((format!("{what}, {}", name(work)), histogram));
         }
-    )?;
-    writeln!(out, "\n{}", percentiles(distributions(work)))
+    }
+    all
 }
 
-fn distributions(work: &Work) -> [(&'static str, &Histogram<u64>); 4] {
-    [
-        ("append", &work.append),
-        ("durable acknowledgement", &work.durable),
-        (
-            "publish to receive, when committed",
-            &work.received_committed,
-        ),
-        ("publish to receive, when durable", &work.received_durable),
-    ]
-}
-
-fn picture(work: &Work) -> String {
-    let rate = work.records() as f64 / work.elapsed.as_secs_f64();
+fn picture(works: &[Work]) -> String {
     Plot {
         title: "ringbolt demo: latencies".into(),
-        subtitle: format!(
-            "{} producers as fast as the disk takes it: {} durable records/s of {} bytes, {}",
-            work::PRODUCERS,
-            units::count(rate),
-            record::BYTES,
-            units::size_rate(rate * record::BYTES as f64)
-        ),
-        series: distributions(work)
+        subtitle: works
+            .iter()
+            .map(|work| format!("{}: {}", name(work), rate(work)))
+            .collect::<Vec<_>>()
+            .join(";  "),
+        series: distributions(works)
             .into_iter()
-            .map(|(name, histogram)| Series {
-                name: name.into(),
-                histogram,
-            })
+            .map(|(name, histogram)| Series { name, histogram })
             .collect(),
     }
     .render()
 }
 
 /// Opens the log again and reads everything that this run appended.
-fn reopen(engine: &Engine, options: &LogOptions, dir: &Path, work: &Work) -> Done<check::Checked> {
+fn reopen(
+    engine: &Engine,
+    options: &LogOptions,
+    dir: &Path,
+    works: &[Work],
+) -> Done<check::Checked> {
     let log = options.open_on(engine, dir)?;
-    let checked = check::all(&log, work)?;
+    let checked = check::all(&log, works)?;
     log.close()?;
     Ok(checked)
 }

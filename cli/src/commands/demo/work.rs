@@ -17,16 +17,39 @@ pub(super) const PRODUCERS: usize = 2;
 /// Producers wait for a consumer that is so many records behind: it must not be overtaken by
 /// retention, and reading from the disk is not what the latencies are to show.
 const LAG_RECORDS_MAX: u64 = 200_000;
-/// Every how many-th record's durable acknowledgement is timed.
-const DURABLE_STRIDE: u64 = 64;
 /// How long a consumer sleeps when nothing wakes it.
-const IDLE: Duration = Duration::from_millis(20);
+const IDLE: Duration = Duration::from_millis(5);
 const BATCH_RECORDS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// What was done, and how long each part took, in nanoseconds.
+/// How fast the producers go.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Pace {
+    /// As fast as the disk, or the consumers, let them.
+    Full,
+    /// So many records a second, all producers together.
+    Records(u32),
+}
+
+impl Pace {
+    /// How long a producer waits between two records.
+    fn gap(self) -> Option<Duration> {
+        match self {
+            Self::Full => None,
+            Self::Records(rate) => Some(Duration::from_secs(PRODUCERS as u64) / rate.max(1)),
+        }
+    }
+
+    /// Every how many-th record's durable acknowledgement is timed.
+    fn durable_stride(self) -> u64 {
+        if self == Self::Full { 64 } else { 1 }
+    }
+}
+
+/// What was done at one pace, and how long each part took, in nanoseconds.
 #[derive(Debug)]
 pub(super) struct Work {
+    pub(super) pace: Pace,
     pub(super) run: u64,
     /// Where the first record of this run is, or later.
     pub(super) begin: Position,
@@ -49,6 +72,7 @@ impl Work {
 #[derive(Debug)]
 pub(super) struct Shared {
     run: u64,
+    pace: Pace,
     origin: Instant,
     /// Producers stop.
     stop: AtomicBool,
@@ -80,10 +104,11 @@ impl Shared {
 }
 
 /// Runs all of it for `time`, and until the consumers have received everything.
-pub(super) fn run(log: &Log, time: Duration) -> Done<Work> {
+pub(super) fn run(log: &Log, pace: Pace, time: Duration) -> Done<Work> {
     let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     let shared = Shared {
         run: since_1970.as_nanos() as u64,
+        pace,
         origin: Instant::now(),
         stop: AtomicBool::new(false),
         failed: AtomicBool::new(false),
@@ -100,24 +125,29 @@ pub(super) fn run(log: &Log, time: Duration) -> Done<Work> {
     ];
     std::thread::scope(|scope| {
         let shared = &shared;
+        let mut outcome = Ok(());
         let mut consumers = Vec::new();
         for (index, reader) in readers.into_iter().enumerate() {
-            consumers.push(spawn(scope, "consumer", move || {
-                consume(shared, index, reader)
-            })?);
+            match spawn(scope, "consumer", move || consume(shared, index, reader)) {
+                Ok(thread) => consumers.push(thread),
+                Err(failure) => outcome = Err(failure),
+            }
         }
         let mut producers = Vec::new();
         for index in 0..PRODUCERS as u64 {
-            producers.push(spawn(scope, "producer", move || {
-                produce(shared, index, log)
-            })?);
+            match spawn(scope, "producer", move || produce(shared, index, log)) {
+                Ok(thread) => producers.push(thread),
+                Err(failure) => outcome = Err(failure),
+            }
+        }
+        if outcome.is_err() {
+            shared.failed.store(true, Ordering::Relaxed);
         }
 
         watch(shared, log, time);
         shared.stop.store(true, Ordering::Relaxed);
         let mut append = histogram::nanoseconds();
         let mut sent = Vec::new();
-        let mut outcome = Ok(());
         for producer in producers {
             match producer.join().expect("producers do not panic") {
                 Ok((count, latency)) => {
@@ -151,6 +181,7 @@ pub(super) fn run(log: &Log, time: Duration) -> Done<Work> {
             .clone();
         let run = shared.run;
         Ok(Work {
+            pace,
             run,
             begin,
             sent,
@@ -177,7 +208,7 @@ fn spawn<'scope, T: Send + 'scope>(
 /// Shows the rates until the time is over or somebody failed.
 fn watch(shared: &Shared, log: &Log, time: Duration) {
     const TICK: Duration = Duration::from_millis(100);
-    let mut live = Live::new();
+    let mut live = Live::new(&log.stats());
     while shared.origin.elapsed() < time && !shared.failed.load(Ordering::Relaxed) {
         std::thread::sleep(TICK.min(time.saturating_sub(shared.origin.elapsed())));
         live.show(shared.origin.elapsed(), shared, &log.stats());
@@ -188,8 +219,15 @@ fn produce(shared: &Shared, producer: u64, log: &Log) -> Done<(u64, Histogram<u6
     let mut latency = histogram::nanoseconds();
     let mut payload = [0; record::BYTES];
     let mut sequence = 0;
+    let mut due = Instant::now();
+    let (gap, stride) = (shared.pace.gap(), shared.pace.durable_stride());
     let mut append = || -> Done<()> {
         while !shared.done() {
+            if let Some(gap) = gap {
+                // By the schedule: a sleep that was too long is made up for.
+                due += gap;
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
             if shared.lag() > LAG_RECORDS_MAX {
                 std::thread::yield_now();
                 continue;
@@ -205,7 +243,7 @@ fn produce(shared: &Shared, producer: u64, log: &Log) -> Done<(u64, Histogram<u6
             let begin = Instant::now();
             let ticket = log.append(&payload)?;
             latency.saturating_record(begin.elapsed().as_nanos() as u64);
-            if sequence % DURABLE_STRIDE == 0 {
+            if sequence.is_multiple_of(stride) {
                 let durable = Arc::clone(&shared.durable);
                 ticket.on_done(move |result| {
                     if result.is_ok() {
