@@ -7,10 +7,11 @@
 //! | 2 | wrong usage, or an input/output error |
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ringbolt::ErrorKind;
+use serde::Serialize;
 
 /// What a command that ran to its end found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,15 @@ impl fmt::Display for Failure {
             Self::Other(message) => f.write_str(message),
         }
     }
+}
+
+/// Prints a value as JSON on standard output, with a newline.
+pub(crate) fn print_json(value: &impl Serialize) -> Done<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)
+        .map_err(io::Error::from)
+        .and_then(|()| writeln!(out))
+        .map_err(Failure::stdout)
 }
 
 /// The exit code of a command, after saying on standard error why it failed.

@@ -25,7 +25,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::backend::{self, Backend};
-use crate::outcome::{Done, Failure, Outcome};
+use crate::outcome::{Done, Failure, Outcome, print_json};
 use crate::plot::{Plot, Series};
 use crate::units::parse_size;
 use crate::{hgrm, units};
@@ -176,11 +176,10 @@ fn run_log(args: &LogBench) -> Done {
         distributions: &distributions,
     };
     if args.json {
-        report.print_json()
+        report.print_json()?;
     } else {
-        report.print()
+        report.print().map_err(Failure::stdout)?;
     }
-    .map_err(Failure::stdout)?;
     Ok(Outcome::Good)
 }
 
@@ -229,7 +228,7 @@ impl Report<'_> {
         writeln!(out, "{}", report::percentiles(rows))
     }
 
-    fn print_json(&self) -> io::Result<()> {
+    fn print_json(&self) -> Done<()> {
         let json = ReportJson {
             machine: &self.machine,
             rung: &self.rung,
@@ -241,9 +240,7 @@ impl Report<'_> {
                 .map(|(name, histogram)| (name.as_str(), PercentilesJson::of(histogram)))
                 .collect(),
         };
-        let mut out = io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, &json)?;
-        writeln!(out)
+        print_json(&json)
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::bench::open::spawn;
-use crate::outcome::{Done, Failure, Outcome};
+use crate::outcome::{Done, Failure, Outcome, print_json};
 
 const PAYLOAD: [u8; 1024] = [0x5a; 1024];
 
@@ -120,9 +120,7 @@ pub(crate) fn run(args: &Args) -> Done {
 }
 
 fn print(figures: &impl Serialize) -> Done {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, figures).map_err(|error| Failure::stdout(error.into()))?;
-    writeln!(out).map_err(Failure::stdout)?;
+    print_json(figures)?;
     Ok(Outcome::Good)
 }
 
