@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use comfy_table::Cell;
-use ringbolt::{Inspection, SegmentInfo, SegmentState};
+use ringbolt::maintain::{self, Inspection, SegmentInfo, SegmentState};
 use serde::Serialize;
 
 use crate::bench::report::{new_table, right};
@@ -22,7 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Done {
-    let inspection = ringbolt::inspect(&args.dir)?;
+    let inspection = maintain::inspect(&args.dir)?;
     if args.json {
         print_json(&Json::of(&inspection))?;
     } else {

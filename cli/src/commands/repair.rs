@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use ringbolt::repair::{RepairPlan, Repaired};
+use ringbolt::maintain::repair::{self, RepairPlan, Repaired};
 use serde::Serialize;
 
 use crate::commands::verify::{DamageJson, describe};
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Done {
-    let plan = ringbolt::repair::plan(&args.dir)?;
+    let plan = repair::plan(&args.dir)?;
     if plan.is_empty() {
         report(args, &Told::of(&plan), None)?;
         return Ok(Outcome::Good);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ringbolt::{Damage, Progress, Verification};
+use ringbolt::maintain::{self, Damage, Progress, Verification};
 use serde::Serialize;
 
 use crate::outcome::{Done, Failure, Outcome, print_json};
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Done {
     let begin = Instant::now();
     let bar = Bar::new();
-    let verification = ringbolt::verify(&args.dir, &mut |progress| bar.show(progress))?;
+    let verification = maintain::verify(&args.dir, &mut |progress| bar.show(progress))?;
     drop(bar);
     if args.json {
         print_json(&Json::of(&verification))?;
