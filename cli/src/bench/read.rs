@@ -1,5 +1,6 @@
 //! Cold sequential reading of sealed segments beside raw direct reads of the same files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -77,13 +78,16 @@ pub(crate) fn segment_files(dir: &Path) -> Done<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Makes the page cache forget these files.
+/// Makes the page cache forget these files; a log that is open may have renamed one meanwhile.
 pub(crate) fn forget(files: &[PathBuf]) -> Done<()> {
     for path in files {
         let dropped = std::fs::File::open(path).and_then(|file| {
             file.sync_data()?;
             Ok(fadvise(&file, 0, None, Advice::DontNeed)?)
         });
+        if matches!(&dropped, Err(error) if error.kind() == ErrorKind::NotFound) {
+            continue;
+        }
         dropped.map_err(Failure::io(format!(
             "dropping {} from the cache",
             path.display()
