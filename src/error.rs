@@ -117,6 +117,11 @@ impl Error {
         }))
     }
 
+    /// The same error as one that ended the log.
+    pub(crate) fn into_fatal(self) -> Self {
+        self.edit(|inner| inner.kind = ErrorKind::Io)
+    }
+
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self

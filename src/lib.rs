@@ -1,12 +1,25 @@
-//! Ringbolt.
+#![doc = "Ringbolt."]
 #![deny(unsafe_code)]
-#![allow(dead_code)]
 
 pub mod disk;
+mod engine;
 mod error;
-pub mod log;
+#[cfg(any(fuzzing, feature = "sim"))]
+#[doc(hidden)]
+pub mod fuzz;
+mod log;
+#[cfg(ringbolt_loom)]
+#[doc(hidden)]
+#[allow(unsafe_code)]
+pub mod model;
 #[allow(unsafe_code)]
 mod sync;
 #[allow(unsafe_code)]
 mod sys;
+
+pub use engine::{Driver, Engine, EngineBuilder, Poll};
 pub use error::{Error, ErrorKind, Result};
+pub use log::{
+    Acknowledged, Batch, BatchIter, Claim, Cold, Durability, Durable, From, Log, LogOptions, Next, Position, Preallocation,
+    ReadOptions, Reader, Record, SealedSegment, SharedRecord, Stats, Ticket, Visibility,
+};

@@ -1,1 +1,34 @@
-//! Loom models of Ringbolt.
+//! Loom models of Ringbolt's concurrent structures; see `tests/`.
+//!
+//! They run with `RUSTFLAGS="--cfg ringbolt_loom"`, in release mode. Without that cfg this crate is
+//! empty. Every model counts its executions, prints the count, and fails as vacuous if there were
+//! fewer than it expects.
+#![cfg(ringbolt_loom)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Explores `model` with at most `preemptions` preemptions (`None`: all), and fails unless at least
+/// `least` executions were explored.
+pub fn explore(
+    name: &str,
+    preemptions: Option<usize>,
+    least: usize,
+    model: impl Fn() + Send + Sync + 'static,
+) {
+    let executions = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&executions);
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.max_branches = 100_000;
+    builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    let executions = executions.load(Ordering::Relaxed);
+    println!("loom: {name}: {executions} executions");
+    assert!(
+        executions >= least,
+        "{name} explored only {executions} executions"
+    );
+}

@@ -16,6 +16,9 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+
 pub use crate::sys::mem::{AlignedBuf, FileMap, Region};
 pub use real::{Real, RealOptions};
 

@@ -94,6 +94,27 @@ pub(crate) const fn committed_bytes(commit: u32) -> Option<usize> {
     }
 }
 
+/// The records and payload bytes of a committed frame that is known to be sound, without a check.
+/// `head` is its first 32 bytes, or all if it is shorter.
+#[inline]
+pub(crate) fn count(head: &[u8]) -> (u64, u64) {
+    let commit = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+    let len = (commit & LEN_MASK) as usize;
+    if commit >> STATE_SHIFT != STATE_FRAME || head[12] != KIND_RECORD {
+        return (0, 0);
+    }
+    let header = HEADER_BYTES + if head[13] & FLAG_TIME != 0 { 8 } else { 0 };
+    let body = (len - header) as u64;
+    if head[13] & FLAG_BATCH == 0 {
+        return (1, body);
+    }
+    let count = &head[header..header + 4];
+    (
+        u64::from(u32::from_le_bytes([count[0], count[1], count[2], count[3]])),
+        body,
+    )
+}
+
 /// What a writer puts into a frame besides its bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Shape {
@@ -109,29 +130,34 @@ impl Shape {
     }
 }
 
+/// Where in a frame the part begins that its writer owns: behind the commit word, which other
+/// threads look at while the frame is filled.
+pub(crate) const OWNED_FROM: usize = 4;
+
 /// Writes the header of a record's or batch's frame whose body is in place already, and returns
-/// the commit word, which the caller stores last. `frame` is the frame from its first byte to the
+/// the commit word, which the caller stores last. `owned` is the frame from [`OWNED_FROM`] to the
 /// end of its body.
 #[inline]
-pub(crate) fn finish_record(seed: Seed, at: Position, frame: &mut [u8], shape: Shape) -> u32 {
+pub(crate) fn finish_record(seed: Seed, at: Position, owned: &mut [u8], shape: Shape) -> u32 {
     let mut flags = 0;
     if shape.batch {
         flags |= FLAG_BATCH;
     }
     if let Some(time) = shape.time_unix_ns {
         flags |= FLAG_TIME;
-        frame[HEADER_BYTES..HEADER_BYTES + 8].copy_from_slice(&time.to_le_bytes());
+        let place = HEADER_BYTES - OWNED_FROM;
+        owned[place..place + 8].copy_from_slice(&time.to_le_bytes());
     }
-    finish(seed, at, frame, KIND_RECORD, flags)
+    finish(seed, at, owned, KIND_RECORD, flags)
 }
 
 #[inline]
-fn finish(seed: Seed, at: Position, frame: &mut [u8], kind: u8, flags: u8) -> u32 {
-    let commit = commit_frame(frame.len());
+fn finish(seed: Seed, at: Position, owned: &mut [u8], kind: u8, flags: u8) -> u32 {
+    let commit = commit_frame(OWNED_FROM + owned.len());
+    let (crc_place, rest) = owned.split_at_mut(4);
     // Stream 0: streams belong to the store, above the log.
-    frame[8..16].copy_from_slice(&[0, 0, 0, 0, kind, flags, 0, 0]);
-    let crc = seed.crc(at, commit, &frame[8..]);
-    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    rest[..8].copy_from_slice(&[0, 0, 0, 0, kind, flags, 0, 0]);
+    crc_place.copy_from_slice(&seed.crc(at, commit, rest).to_le_bytes());
     commit
 }
 
@@ -158,14 +184,14 @@ pub(crate) struct Checkpoint {
     pub(crate) clean: bool,
 }
 
-/// Writes a whole checkpoint frame and returns its commit word.
+/// Writes a checkpoint's frame, from [`OWNED_FROM`] on, and returns its commit word.
 pub(crate) fn write_checkpoint(
     seed: Seed,
     at: Position,
-    frame: &mut [u8; CHECKPOINT_BYTES],
+    owned: &mut [u8; CHECKPOINT_BYTES - OWNED_FROM],
     checkpoint: &Checkpoint,
 ) -> u32 {
-    let body = &mut frame[HEADER_BYTES..];
+    let body = &mut owned[HEADER_BYTES - OWNED_FROM..];
     body[..8].copy_from_slice(&CHECKPOINT_MAGIC.to_le_bytes());
     body[8..24].copy_from_slice(&checkpoint.log_id);
     body[24..32].copy_from_slice(&at.to_u64().to_le_bytes());
@@ -174,7 +200,7 @@ pub(crate) fn write_checkpoint(
     body[48..56].copy_from_slice(&checkpoint.time_unix_ns.to_le_bytes());
     body[56..64].copy_from_slice(&checkpoint.records.to_le_bytes());
     body[64..72].copy_from_slice(&u64::from(checkpoint.clean).to_le_bytes());
-    finish(seed, at, frame, KIND_CHECKPOINT, 0)
+    finish(seed, at, owned, KIND_CHECKPOINT, 0)
 }
 
 /// A frame that was read, its CRC checked.
@@ -401,6 +427,15 @@ pub(crate) fn write_batch(header_bytes: usize, body: &mut [u8], payloads: &[impl
         body[next..next + payload.len()].copy_from_slice(payload);
         next += payload.len();
     }
+}
+
+/// Of a batch's record that begins at `at`, where `bytes` begin, too: where its payload lies. The
+/// batch was parsed before, so that its structure is known to be sound.
+#[inline]
+pub(crate) fn batch_record(at: u64, bytes: &[u8]) -> std::ops::Range<u64> {
+    let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let begin = at + BATCH_RECORD_BYTES as u64;
+    begin..begin + u64::from(len)
 }
 
 /// Of a position that may be a batch's record: the bytes back to its frame, if it is one.

@@ -1,5 +1,472 @@
-//! One segmented log.
+//! One segmented log: lock-free appends into memory, group commit to disk, reading without a copy.
+//!
+//! [`Log`] is the handle; the rooms behind it: `tail` (claiming), `persist` (group commit),
+//! [`read`], `recover`, `make` (segments ahead and behind).
+
+mod append;
+pub(crate) mod core;
 pub(crate) mod frame;
-pub(crate) mod position;
+mod make;
+mod open;
+mod options;
+mod persist;
+mod position;
+pub(crate) mod read;
+mod recover;
 pub(crate) mod segment;
+mod stats;
+#[allow(unsafe_code)]
+pub(crate) mod tail;
+mod ticket;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::Engine;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+
+pub use append::Claim;
+pub use options::{Durability, LogOptions, Preallocation, SealedSegment};
 pub use position::Position;
+pub use read::{
+    Batch, BatchIter, Cold, From, Next, ReadOptions, Reader, Record, SharedRecord, Visibility,
+};
+pub use stats::Stats;
+pub use ticket::{Acknowledged, Ticket};
+pub use watch::Durable;
+
+use self::core::{Reply, Request};
+use crate::sync::atomic::Ordering::Relaxed;
+use append::Patience;
+use ticket::Shared;
+
+/// A handle to an open log; cheap to clone, to be used from any thread.
+///
+/// The last handle to go closes the log without waiting for it; [`Log::close`] waits.
+///
+/// # Progress
+///
+/// A claim is lock-free and makes no system call unless the persister sleeps. The forms that wait
+/// do so for room only: for bytes to reach the disk, or for the next segment.
+///
+/// ```
+/// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-log-{}", std::process::id()));
+/// let log = ringbolt::Log::open(&dir)?;
+/// let ticket = log.append(b"a record")?; // in the log, at:
+/// println!("{}", ticket.position());
+/// ticket.wait()?; // on disk
+/// log.close()?;
+/// # std::fs::remove_dir_all(&dir).ok();
+/// # Ok::<(), ringbolt::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Log(Arc<Handle>);
+
+/// Closes the log when the last handle goes.
+struct Handle {
+    core: Shared,
+    /// Keeps the engine's threads alive.
+    engine: Engine,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let core = &self.core.0;
+        // A forked child has a copy of the handle, but neither the log nor the engine.
+        if !core.is_forked() {
+            core.request(Request::Close);
+        }
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log")
+            .field("path", &self.0.core.0.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens the log in `dir` on this engine with the default [options](LogOptions), making it
+    /// where there is none.
+    ///
+    /// # Errors
+    ///
+    /// See [`LogOptions::open_on`].
+    pub fn open(&self, dir: impl AsRef<Path>) -> Result<Log> {
+        LogOptions::new().open_on(self, dir)
+    }
+}
+
+impl Log {
+    /// Opens the log in `dir` with the default [options](LogOptions) and an engine of its own,
+    /// making it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// See [`LogOptions::open_on`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        LogOptions::new().open(dir)
+    }
+
+    fn core(&self) -> &Arc<core::Core> {
+        &self.0.core.0
+    }
+
+    /// Appends a record, waiting for room if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooLarge`], [`ErrorKind::Full`] (nothing was claimed; retry when there is
+    /// space), [`ErrorKind::Closed`], [`ErrorKind::Forked`], or what made the log fail.
+    #[inline]
+    pub fn append(&self, payload: &[u8]) -> Result<Ticket<'_>> {
+        self.append_patiently(payload, Patience::Block)
+    }
+
+    /// Appends a record if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`], and [`ErrorKind::WouldBlock`].
+    #[inline]
+    pub fn try_append(&self, payload: &[u8]) -> Result<Ticket<'_>> {
+        self.append_patiently(payload, Patience::Try)
+    }
+
+    /// Appends a record, waiting for room until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`], and [`ErrorKind::TimedOut`].
+    pub fn append_deadline(&self, payload: &[u8], deadline: Instant) -> Result<Ticket<'_>> {
+        self.append_patiently(payload, Patience::Until(deadline))
+    }
+
+    /// Appends a record, awaiting room. Dropped before it is done, the future has written nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`].
+    pub async fn append_async(&self, payload: &[u8]) -> Result<Ticket<'_>> {
+        append::append_async(&self.0.core, payload).await
+    }
+
+    #[inline]
+    fn append_patiently(&self, payload: &[u8], patience: Patience) -> Result<Ticket<'_>> {
+        append::append_with(&self.0.core, payload.len(), patience, |buffer| {
+            buffer.copy_from_slice(payload);
+        })
+    }
+
+    /// Appends a record of `len` bytes that `fill` writes in place. The bytes are zero before.
+    /// `fill` holds up everything behind it: it should only write. If it panics, the space becomes
+    /// padding.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`].
+    #[inline]
+    pub fn append_with(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Ticket<'_>> {
+        append::append_with(&self.0.core, len, Patience::Block, fill)
+    }
+
+    /// Appends several records that stand or fall together, under one checksum. The ticket's
+    /// position is the first one's. All of them must fit one segment, with 16 bytes each and 8.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`], and [`ErrorKind::Invalid`] for a batch without records.
+    pub fn append_batch(&self, payloads: &[impl AsRef<[u8]>]) -> Result<Ticket<'_>> {
+        append::append_batch(&self.0.core, payloads, Patience::Block)
+    }
+
+    /// The same if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append_batch`], and [`ErrorKind::WouldBlock`].
+    pub fn try_append_batch(&self, payloads: &[impl AsRef<[u8]>]) -> Result<Ticket<'_>> {
+        append::append_batch(&self.0.core, payloads, Patience::Try)
+    }
+
+    /// The same, waiting for room until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append_batch`], and [`ErrorKind::TimedOut`].
+    pub fn append_batch_deadline(
+        &self,
+        payloads: &[impl AsRef<[u8]>],
+        deadline: Instant,
+    ) -> Result<Ticket<'_>> {
+        append::append_batch(&self.0.core, payloads, Patience::Until(deadline))
+    }
+
+    /// The same, awaiting room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append_batch`].
+    pub async fn append_batch_async(&self, payloads: &[impl AsRef<[u8]>]) -> Result<Ticket<'_>> {
+        append::append_batch_async(&self.0.core, payloads).await
+    }
+
+    /// Claims space for a record of `len` bytes, to be written in place; see [`Claim`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`].
+    pub fn claim(&self, len: usize) -> Result<Claim<'_>> {
+        append::claim(&self.0.core, len, Patience::Block)
+    }
+
+    /// The same if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`], and [`ErrorKind::WouldBlock`].
+    pub fn try_claim(&self, len: usize) -> Result<Claim<'_>> {
+        append::claim(&self.0.core, len, Patience::Try)
+    }
+
+    /// The same, waiting for room until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`], and [`ErrorKind::TimedOut`].
+    pub fn claim_deadline(&self, len: usize, deadline: Instant) -> Result<Claim<'_>> {
+        append::claim(&self.0.core, len, Patience::Until(deadline))
+    }
+
+    /// The largest record that fits a segment, in bytes.
+    #[must_use]
+    pub fn payload_bytes_max(&self) -> usize {
+        append::payload_bytes_max(self.core())
+    }
+
+    /// A reader with the default [options](ReadOptions): durable records.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRecord`] where no record begins, [`ErrorKind::Trimmed`] and
+    /// [`ErrorKind::Cut`] for a place that is gone (the error says where to resume), or what kept
+    /// the log from being read.
+    pub fn reader(&self, from: From) -> Result<Reader> {
+        self.reader_with(from, ReadOptions::new())
+    }
+
+    /// A reader with these options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::reader`].
+    pub fn reader_with(&self, from: From, options: ReadOptions) -> Result<Reader> {
+        Reader::open(Arc::clone(self.core()), from, options)
+    }
+
+    /// Waits until everything that was claimed before this call is on disk, whatever the log's
+    /// [`Durability`], and returns up to where that is.
+    ///
+    /// # Errors
+    ///
+    /// What made the log fail or close.
+    pub fn flush(&self) -> Result<Position> {
+        self.durable().wait_for(self.end())
+    }
+
+    /// The same, awaited.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::flush`].
+    pub async fn flush_async(&self) -> Result<Position> {
+        self.durable().reached(self.end()).await
+    }
+
+    /// Up to where the log is on disk, as a value to watch.
+    #[must_use]
+    pub fn durable(&self) -> Durable {
+        Durable::new(Arc::clone(self.core()))
+    }
+
+    /// Where the log begins: what lies before was trimmed.
+    #[must_use]
+    pub fn start(&self) -> Position {
+        self.core().start()
+    }
+
+    /// Up to where the log is claimed: where the next record will lie, or a little before.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        watch::end(self.core())
+    }
+
+    /// Moves the gate up to which readers of [gated](crate::Visibility::Gated) visibility see.
+    pub fn set_gate(&self, position: Position) {
+        self.core().set_gate(position);
+    }
+
+    /// Drops everything before `position`, which must be on disk already, and waits until that is
+    /// durable. Space is freed by whole segments. Returns where the log now begins.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] beyond what is on disk, or what made the log fail or close.
+    pub fn trim(&self, position: Position) -> Result<Position> {
+        self.ask(|reply| Request::Trim(position, reply))
+    }
+
+    /// Cuts off everything from `position` on, durably: it never comes back. Appends wait
+    /// meanwhile; a claim that is held open holds it up. Tickets whose records are cut before they
+    /// were acknowledged resolve as [`ErrorKind::Cut`]. Returns where the log goes on: a new
+    /// segment's begin, since positions are never used twice.
+    ///
+    /// `position` must be where a record begins (not inside a batch), or the end of the log.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRecord`], [`ErrorKind::Trimmed`], [`ErrorKind::Full`] (nothing was cut),
+    /// [`ErrorKind::WouldBlock`] while another truncation runs, or what made the log fail.
+    pub fn truncate(&self, position: Position) -> Result<Position> {
+        self.ask(|reply| Request::Truncate(position, reply))
+    }
+
+    /// [`Log::trim`], awaited. Dropped before it is done, the future leaves the trim to go on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::trim`].
+    pub async fn trim_async(&self, position: Position) -> Result<Position> {
+        self.ask_async(|reply| Request::Trim(position, reply)).await
+    }
+
+    /// [`Log::truncate`], awaited. Dropped before it is done, the future leaves the truncation to
+    /// go on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::truncate`].
+    pub async fn truncate_async(&self, position: Position) -> Result<Position> {
+        self.ask_async(|reply| Request::Truncate(position, reply))
+            .await
+    }
+
+    fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {
+        let reply = Reply::new();
+        match self.send(request(reply.clone()), &reply) {
+            Some(answer) => answer,
+            None => reply.wait(),
+        }
+    }
+
+    async fn ask_async(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {
+        let reply = Reply::new();
+        match self.send(request(reply.clone()), &reply) {
+            Some(answer) => answer,
+            None => watch::wait_async(&reply.0.waiters, 0, || reply.get()).await,
+        }
+    }
+
+    /// Hands a request to the persister; an answer, if there is one at once.
+    fn send(&self, request: Request, reply: &Reply) -> Option<Result<Position>> {
+        let core = self.core();
+        if core.is_forked() {
+            return Some(Err(core.refused(tail::Refusal::Forked)));
+        }
+        core.request(request);
+        // The persister may have gone before it saw the request; then nobody answers it.
+        core.is_finished().then(|| {
+            let error = core.failure().cloned();
+            let error = error.unwrap_or_else(|| core.closed_error());
+            reply.get().unwrap_or(Err(error))
+        })
+    }
+
+    /// What the log counts, and how it stands.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let core = self.core();
+        let counters = &core.counters;
+        let segments = core.segments.read();
+        let images = segments
+            .list
+            .iter()
+            .filter(|s| s.image.lock().is_some())
+            .count();
+        let stuck = counters.stuck_since_ns.load(Relaxed);
+        let oldest_claim = (stuck != 0).then(|| {
+            Duration::from_nanos(
+                self.0
+                    .engine
+                    .disk()
+                    .now_monotonic_ns()
+                    .saturating_sub(stuck),
+            )
+        });
+        Stats {
+            start: core.start(),
+            durable: core.durable(),
+            claimed: self.end(),
+            records: counters.records.load(Relaxed),
+            payload_bytes: counters.payload_bytes.load(Relaxed),
+            writes: counters.writes.load(Relaxed),
+            written_bytes: counters.written_bytes.load(Relaxed),
+            checkpoints: counters.checkpoints.load(Relaxed),
+            rollovers: counters.rollovers.load(Relaxed),
+            recycled: counters.recycled.load(Relaxed),
+            blocked: counters.blocked.load(Relaxed),
+            oldest_claim,
+            segments: segments.list.len(),
+            images,
+            access: core.access.clone(),
+            rung: self.0.engine.rung(),
+        }
+    }
+
+    /// Closes the log: refuses new appends, brings everything to disk, marks it as cleanly closed,
+    /// gives the lock back. Other handles then get [`ErrorKind::Closed`]; readers can drain.
+    ///
+    /// # Errors
+    ///
+    /// What made the log fail. Closing a closed log is no error.
+    pub fn close(&self) -> Result<()> {
+        let core = self.core();
+        if core.is_forked() {
+            return Err(core.refused(tail::Refusal::Forked));
+        }
+        core.request(Request::Close);
+        core.durable_waiters
+            .wait(u64::MAX - 2, None, || core.is_finished().then_some(()));
+        core.failure().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// The same, awaited.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::close`].
+    pub async fn close_async(&self) -> Result<()> {
+        let core = self.core();
+        if core.is_forked() {
+            return Err(core.refused(tail::Refusal::Forked));
+        }
+        core.request(Request::Close);
+        let closed = || core.is_finished().then_some(());
+        watch::wait_async(&core.durable_waiters, u64::MAX - 2, closed).await;
+        core.failure().map_or(Ok(()), |error| Err(error.clone()))
+    }
+}
+
+#[cfg(ringbolt_loom)]
+pub(crate) fn position_for_model(ordinal: u64, offset: u64) -> Position {
+    Position::new(ordinal, offset)
+}
+
+#[cfg(ringbolt_loom)]
+pub(crate) use watch::wait_async as wait_for_model;

@@ -5,6 +5,7 @@
 //! crate knows which of the two it got.
 
 pub(crate) mod atomic;
+pub(crate) mod bell;
 pub(crate) mod cell;
 pub(crate) mod lock;
 pub(crate) mod park;

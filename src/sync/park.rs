@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::atomic::{AtomicBool, Ordering};
+use super::atomic::{AtomicBool, Ordering, spin_loop};
 
 #[cfg(ringbolt_loom)]
 use loom::thread::{self, Thread};
@@ -66,6 +66,33 @@ impl Wake for Parker {
         // ORDERING: pairs with the acquire in `park`.
         if !self.woken.swap(true, Ordering::Release) {
             self.thread.unpark();
+        }
+    }
+}
+
+/// How often the clock is looked at while spinning: a look costs as much as several tries.
+const TRIES_PER_LOOK: u32 = 32;
+
+/// Asks `ready` again and again until it gives a value, for at most `limit` and not beyond
+/// `deadline`.
+pub(crate) fn spin_until<T>(
+    limit: Duration,
+    deadline: Option<Instant>,
+    mut ready: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    let until = Instant::now().checked_add(limit);
+    let until = deadline.map_or(until, |deadline| {
+        Some(until.map_or(deadline, |until| until.min(deadline)))
+    });
+    loop {
+        for _ in 0..TRIES_PER_LOOK {
+            if let Some(value) = ready() {
+                return Some(value);
+            }
+            spin_loop();
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return None;
         }
     }
 }

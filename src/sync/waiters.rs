@@ -99,6 +99,12 @@ impl Waiters {
     pub(crate) fn wake(&self, reached: u64) {
         // ORDERING: pairs with the fence in `register`.
         fence(Ordering::SeqCst);
+        self.wake_fenced(reached);
+    }
+
+    /// [`Waiters::wake`] for a caller that has just fenced (sequentially consistent) itself.
+    #[inline]
+    pub(crate) fn wake_fenced(&self, reached: u64) {
         if self.least.load(Ordering::Relaxed) <= reached {
             self.wake_slow(reached);
         }

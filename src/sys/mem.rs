@@ -60,6 +60,31 @@ impl Region {
         self.len
     }
 
+    /// Copies bytes out that nobody is writing: those of a write that was handed to a queue.
+    ///
+    /// # Panics
+    ///
+    /// If they reach beyond the region.
+    pub(crate) fn copy_to(&self, offset: usize, bytes: &mut [u8]) {
+        let end = offset.checked_add(bytes.len());
+        assert!(
+            end.is_some_and(|end| end <= self.len),
+            "a range beyond its region"
+        );
+        // SAFETY: the range lies within the mapping, which lives as long as `self` and is
+        // initialised (zeroed by the kernel); `bytes` is borrowed exclusively, so it is no part of
+        // it. Nobody writes the range meanwhile: writing takes the raw pointer, whose users argue
+        // that they keep off what a queue was given until its completion, and only queues call
+        // this, before the completion.
+        unsafe {
+            ptr::copy_nonoverlapping(
+                self.base.as_ptr().add(offset),
+                bytes.as_mut_ptr(),
+                bytes.len(),
+            );
+        }
+    }
+
     /// Whether the region has no bytes; never true.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 //! This is the only room that names `rustix` or `libc`.
 
 pub(crate) mod event;
+pub(crate) mod fork;
 pub(crate) mod fs;
 pub(crate) mod mem;
 pub(crate) mod probe;

@@ -1,0 +1,243 @@
+//! The loop: reap, submit next, derive, wake. First keep the disk busy.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::disk::{Completion, Queue, Rung};
+use crate::engine::Shared;
+use crate::engine::client::{Client, Token};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::atomic::Ordering;
+use crate::sync::atomic::spin_loop;
+
+/// Drives a caller-driven engine. Stays on the thread that made it.
+///
+/// Call [`Driver::poll`] until it is idle, then [`Driver::wait`], or wait for
+/// [`Driver::event_descriptor`] to become readable in an event loop of your own.
+#[derive(Debug)]
+pub struct Driver {
+    shared: Arc<Shared>,
+    queue: Box<dyn Queue>,
+    clients: Vec<(u32, Box<dyn Client + Send>)>,
+    next_id: u32,
+    completions: Vec<Completion>,
+    /// Whether the keeper's jobs are run here, too.
+    runs_jobs: bool,
+}
+
+/// What a [`Driver::poll`] left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poll {
+    /// There is more to do at once.
+    Busy,
+    /// Nothing to do until the event descriptor is readable.
+    Idle,
+    /// The same, or until so much time has passed.
+    IdleFor(Duration),
+    /// The engine's handles and logs are gone: there will be nothing to do any more.
+    Ended,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("disk", &self.disk)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for dyn Client + Send {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, runs_jobs: bool) -> Result<Self> {
+        let queue = shared
+            .disk
+            .queue()
+            .map_err(|e| Error::io("making a queue to the disk", e))?;
+        Ok(Self {
+            shared,
+            queue,
+            clients: Vec::new(),
+            next_id: 0,
+            completions: Vec::new(),
+            runs_jobs,
+        })
+    }
+
+    pub(crate) fn face(&self) -> (Waker, Rung) {
+        (self.queue.waker(), self.queue.rung())
+    }
+
+    /// Does what there is to do without waiting for the disk. With logs being made, trimmed or
+    /// truncated it does their file work, too, which may take milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] when the queue to the disk failed: all of its logs have failed with it.
+    pub fn poll(&mut self) -> Result<Poll> {
+        let job_ran = self.runs_jobs && self.shared.jobs.run_one();
+        let busy = self.step()?;
+        if busy || job_ran {
+            return Ok(Poll::Busy);
+        }
+        if self.arm() {
+            return Ok(Poll::Busy);
+        }
+        if self.has_ended() {
+            return Ok(Poll::Ended);
+        }
+        Ok(match self.sleep_for() {
+            None => Poll::Idle,
+            Some(duration) => Poll::IdleFor(duration),
+        })
+    }
+
+    /// Sleeps until there is something to do, or until `timeout`. To be called after a
+    /// [`Driver::poll`] that was idle.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Driver::poll`].
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.queue.wait(timeout).or_else(|error| self.fail(&error))
+    }
+
+    /// Becomes readable when there is something to do; `None` where the disk has no descriptors.
+    #[must_use]
+    pub fn event_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.queue.event_descriptor()
+    }
+
+    /// One round; says whether the next should follow at once.
+    fn step(&mut self) -> Result<bool> {
+        self.admit();
+        if let Err(error) = self.queue.reap(&mut self.completions) {
+            return self.fail(&error).map(|()| true);
+        }
+        let mut busy = !self.completions.is_empty();
+        for completion in self.completions.drain(..) {
+            let token = Token::of(completion.token);
+            if let Some((_, client)) = self
+                .clients
+                .iter_mut()
+                .find(|(id, _)| *id == token.client())
+            {
+                client.complete(token.op(), completion.result);
+            }
+        }
+        for (_, client) in &mut self.clients {
+            client.turn(&mut *self.queue);
+        }
+        if let Err(error) = self.queue.submit() {
+            return self.fail(&error).map(|()| true);
+        }
+        for (_, client) in &mut self.clients {
+            busy |= client.settle(&mut *self.queue);
+        }
+        self.clients.retain(|(_, client)| !client.is_finished());
+        Ok(busy)
+    }
+
+    fn admit(&mut self) {
+        let arrived = std::mem::take(&mut *self.shared.arrivals.lock());
+        for mut client in arrived {
+            client.attach(self.next_id, &mut *self.queue);
+            self.clients.push((self.next_id, client));
+            self.next_id = self.next_id.wrapping_add(1);
+        }
+    }
+
+    /// Asks all clients to ask for wake-ups; says whether one has work already.
+    fn arm(&mut self) -> bool {
+        let mut work = false;
+        for (_, client) in &mut self.clients {
+            work |= client.arm();
+        }
+        work || !self.shared.arrivals.lock().is_empty()
+    }
+
+    fn sleep_for(&self) -> Option<Duration> {
+        let deadline = self
+            .clients
+            .iter()
+            .filter_map(|(_, c)| c.deadline_ns())
+            .min()?;
+        let now = self.shared.disk.now_monotonic_ns();
+        Some(Duration::from_nanos(deadline.saturating_sub(now)))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.clients.is_empty() && self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    fn fail(&mut self, error: &std::io::Error) -> Result<()> {
+        for (_, client) in &mut self.clients {
+            client.queue_failed(error);
+        }
+        let error = std::io::Error::new(error.kind(), error.to_string());
+        Err(Error::io("the queue to the disk failed", error))
+    }
+}
+
+/// The body of the persister's thread.
+pub(super) fn run(
+    shared: Arc<Shared>,
+    pin_to: Option<usize>,
+    spin: Duration,
+    started: &Sender<Result<(Waker, Rung)>>,
+) {
+    let pinned = match pin_to {
+        None => Ok(()),
+        Some(cpu) => crate::sys::thread::pin(cpu).map_err(|error| {
+            Error::new(
+                ErrorKind::Invalid,
+                format!("pinning to processor {cpu}: {error}"),
+            )
+        }),
+    };
+    let driver = pinned.and_then(|()| Driver::new(Arc::clone(&shared), false));
+    let mut driver = match driver {
+        Ok(driver) => driver,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    if started.send(Ok(driver.face())).is_err() {
+        return;
+    }
+    let spin_ns = spin.as_nanos() as u64;
+    let mut idle_since = None;
+    // A failed queue fails every log on it; the thread then serves nobody and ends.
+    while let Ok(busy) = driver.step() {
+        if busy {
+            idle_since = None;
+            continue;
+        }
+        let now = shared.disk.now_monotonic_ns();
+        let since = *idle_since.get_or_insert(now);
+        if now.saturating_sub(since) < spin_ns && driver.sleep_for() != Some(Duration::ZERO) {
+            spin_loop();
+            continue;
+        }
+        if driver.arm() {
+            continue;
+        }
+        if driver.has_ended() {
+            break;
+        }
+        let timeout = driver.sleep_for();
+        if driver.wait(timeout).is_err() {
+            break;
+        }
+        idle_since = None;
+    }
+    shared.jobs.close();
+}

@@ -1,0 +1,231 @@
+//! The engine: one thread that drives the disk for many logs.
+//!
+//! An [`Engine`] owns a queue to the disk and the thread that serves it (the *persister*), and a
+//! second thread for slow file work (the *keeper*: making, removing and recycling segments). No
+//! other thread is ever started. With [`EngineBuilder::caller_driven`] neither is: the caller's own
+//! thread calls [`Driver::poll`].
+//!
+//! The engine knows nothing of logs: it serves [`Client`]s.
+
+mod client;
+mod driver;
+mod jobs;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::disk::{Disk, Rung};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::lock::Mutex;
+
+pub(crate) use client::{Client, Token};
+pub use driver::{Driver, Poll};
+pub(crate) use jobs::Jobs;
+
+/// A handle to an engine; cheap to clone. Logs keep their engine alive.
+///
+/// ```
+/// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-engine-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir)?;
+/// let engine = ringbolt::Engine::builder().thread_name("orders").start()?;
+/// let bids = engine.open(dir.join("bids"))?;
+/// let asks = engine.open(dir.join("asks"))?; // one submission carries the writes of both
+/// bids.append(b"100 at 17")?;
+/// asks.append(b"100 at 18")?.wait()?;
+/// # bids.close()?;
+/// # asks.close()?;
+/// # std::fs::remove_dir_all(&dir).ok();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine(Arc<Handle>);
+
+/// Ends the engine when the last handle goes.
+struct Handle {
+    shared: Arc<Shared>,
+    waker: Waker,
+    rung: Rung,
+    /// Who started the engine: a forked child must not end it.
+    process: u32,
+}
+
+/// What handles, driver and keeper share.
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) arrivals: Mutex<Vec<Box<dyn Client + Send>>>,
+    pub(crate) jobs: Jobs,
+    pub(crate) stopping: AtomicBool,
+}
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineBuilder {
+    thread_name: String,
+    pin_to: Option<usize>,
+    spin: Duration,
+    disk: Option<Arc<dyn Disk>>,
+}
+
+impl Engine {
+    /// The options of an engine.
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder {
+            thread_name: "ringbolt".into(),
+            pin_to: None,
+            spin: Duration::from_micros(50),
+            disk: None,
+        }
+    }
+
+    /// What carries the writes, and why not the best, as it was when the engine started.
+    #[must_use]
+    pub fn rung(&self) -> Rung {
+        self.0.rung.clone()
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.0.shared.disk
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.0.waker
+    }
+
+    /// Hands a client to the engine's thread.
+    pub(crate) fn attach(&self, client: Box<dyn Client + Send>) {
+        self.0.shared.arrivals.lock().push(client);
+        self.0.waker.wake_by_ref();
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("rung", &self.0.rung)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
+        // The threads end by themselves once their logs are closed; nobody waits for that.
+        self.shared.stopping.store(true, Ordering::Release);
+        self.waker.wake_by_ref();
+    }
+}
+
+impl EngineBuilder {
+    /// The name of the persister's thread; the keeper's is the same with `-keeper` behind it.
+    /// The kernel keeps the first 15 bytes. Default: `ringbolt`.
+    #[must_use]
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// Pins the persister's thread to a processor.
+    #[must_use]
+    pub fn pin_to(mut self, cpu: usize) -> Self {
+        self.pin_to = Some(cpu);
+        self
+    }
+
+    /// How long the persister looks for more work before it sleeps. Default: 50 microseconds.
+    #[must_use]
+    pub fn spin(mut self, duration: Duration) -> Self {
+        self.spin = duration;
+        self
+    }
+
+    /// The disk; without it, the real one at the best rung that a probe finds.
+    #[must_use]
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = Some(disk);
+        self
+    }
+
+    /// Starts the engine and its two threads.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] when a thread or a queue cannot be made, [`ErrorKind::Invalid`] when the
+    /// thread cannot be pinned where it should.
+    pub fn start(self) -> Result<Engine> {
+        let shared = self.shared();
+        let (sender, receiver) = mpsc::channel();
+        let thread = {
+            let shared = Arc::clone(&shared);
+            let (pin_to, spin) = (self.pin_to, self.spin);
+            move || driver::run(shared, pin_to, spin, &sender)
+        };
+        let spawn = |name: String, body: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name)
+                .spawn(body)
+                .map_err(|error| Error::io("starting a thread", error))
+        };
+        spawn(self.thread_name.clone(), Box::new(thread))?;
+        let (waker, rung) = receiver
+            .recv()
+            .map_err(|_| Error::new(ErrorKind::Io, "the engine's thread died"))??;
+        let engine = Engine(Arc::new(Handle {
+            shared: Arc::clone(&shared),
+            waker,
+            rung,
+            process: std::process::id(),
+        }));
+        let keeper = {
+            let shared = Arc::clone(&shared);
+            move || shared.jobs.run()
+        };
+        spawn(format!("{}-keeper", self.thread_name), Box::new(keeper))?;
+        Ok(engine)
+    }
+
+    /// Makes an engine without threads: all of its work happens in [`Driver::poll`], on the calling
+    /// thread. Blocking calls on its logs need another thread to poll meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] when the queue cannot be made.
+    pub fn caller_driven(self) -> Result<(Engine, Driver)> {
+        let shared = self.shared();
+        let driver = Driver::new(Arc::clone(&shared), true)?;
+        let (waker, rung) = driver.face();
+        let process = std::process::id();
+        Ok((
+            Engine(Arc::new(Handle {
+                shared,
+                waker,
+                rung,
+                process,
+            })),
+            driver,
+        ))
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        let disk = self
+            .disk
+            .clone()
+            .unwrap_or_else(|| Arc::new(crate::disk::Real::probe()));
+        Arc::new(Shared {
+            disk,
+            arrivals: Mutex::new(Vec::new()),
+            jobs: Jobs::new(),
+            stopping: AtomicBool::new(false),
+        })
+    }
+}

@@ -1,0 +1,428 @@
+//! What the handles of one log share with its persister: the tail, the watermarks, who waits, and
+//! the list of segments.
+//!
+//! The persister alone moves the durable watermark and changes the list; handles claim, read and
+//! wait. Nothing here blocks on the disk.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Waker;
+
+use crossbeam_utils::CachePadded;
+
+use crate::disk::{Access, Dir, File, FileMap};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::options::{Durability, LogOptions};
+use crate::log::position::Position;
+use crate::log::segment::{Header, LogId, TimeIndex};
+use crate::log::stats::Counters;
+use crate::log::tail::image::Image;
+use crate::log::tail::{Refusal, Tail};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::bell::Bell;
+use crate::sync::lock::{Mutex, RwLock};
+use crate::sync::waiters::Waiters;
+
+/// Everything that the handles of a log and its persister share.
+pub(crate) struct Core {
+    pub(crate) path: PathBuf,
+    pub(crate) log_id: LogId,
+    pub(crate) dir: Arc<dyn Dir>,
+    pub(crate) options: LogOptions,
+    pub(crate) access: Access,
+    pub(crate) tail: Tail,
+    /// Everything before this position is on disk.
+    durable: CachePadded<AtomicU64>,
+    /// What wakes the persister: a commit that ends at or beyond a position.
+    bell: CachePadded<Bell>,
+    /// Readers of gated visibility see what lies before it.
+    gate: AtomicU64,
+    /// Records before this were trimmed.
+    start: AtomicU64,
+    /// Those who wait for the durable watermark.
+    pub(crate) durable_waiters: Waiters,
+    /// Readers that wait for a commit, by the position where they stand.
+    pub(crate) committed_waiters: Waiters,
+    /// Readers that wait for the gate.
+    pub(crate) gate_waiters: Waiters,
+    /// Producers that wait for room; all with the same number.
+    pub(crate) room_waiters: Waiters,
+    failure: OnceLock<Error>,
+    /// The persister is through with this log; the lock is free again.
+    finished: AtomicBool,
+    /// The next segment could not be made: the disk is full.
+    pub(crate) full: AtomicBool,
+    pub(crate) segments: RwLock<Segments>,
+    pub(crate) requests: Mutex<VecDeque<Request>>,
+    /// Wakes the engine's thread.
+    pub(crate) engine: Waker,
+    pub(crate) counters: Counters,
+}
+
+/// What handles ask of the persister.
+pub(crate) enum Request {
+    /// Close the log: the last handle is gone, or somebody called `close`.
+    Close,
+    /// Drop what lies before the position.
+    Trim(Position, Reply),
+    /// Cut what lies at and behind the position.
+    Truncate(Position, Reply),
+    /// A job ended; see the persister.
+    Made(crate::log::persist::Made),
+    /// An append found the disk full: try again to make a segment.
+    Retry,
+}
+
+/// Where the answer to a request goes.
+#[derive(Clone)]
+pub(crate) struct Reply(pub(crate) Arc<ReplySlot>);
+
+/// The answer, and who waits for it.
+pub(crate) struct ReplySlot {
+    pub(crate) answer: Mutex<Option<Result<Position>>>,
+    pub(crate) waiters: Waiters,
+}
+
+impl Reply {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(ReplySlot {
+            answer: Mutex::new(None),
+            waiters: Waiters::new(),
+        }))
+    }
+
+    pub(crate) fn send(&self, answer: Result<Position>) {
+        *self.0.answer.lock() = Some(answer);
+        self.0.waiters.wake_all();
+    }
+
+    pub(crate) fn get(&self) -> Option<Result<Position>> {
+        self.0.answer.lock().clone()
+    }
+
+    pub(crate) fn wait(&self) -> Result<Position> {
+        self.0
+            .waiters
+            .wait(0, None, || self.get())
+            .expect("there is no deadline")
+    }
+}
+
+/// The segments of the log, oldest first: all that can be read.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    pub(crate) list: VecDeque<Arc<Segment>>,
+}
+
+/// One segment of the log.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) header: Header,
+    pub(crate) file: Arc<dyn File>,
+    /// Where its frames end, in bytes; `u64::MAX` while it is written.
+    end: AtomicU64,
+    /// Its footer is on disk, or it was cut: nothing writes to its file any more.
+    sealed: AtomicBool,
+    /// In memory, while it is near the tail.
+    pub(crate) image: Mutex<Option<Arc<Image>>>,
+    /// The mapping that readers share, once one of them made it.
+    pub(crate) map: Mutex<Weak<FileMap>>,
+    pub(crate) summary: Mutex<Summary>,
+}
+
+/// What a segment holds, as far as it is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Summary {
+    pub(crate) records: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) times: TimeIndex,
+}
+
+impl Segment {
+    pub(crate) fn new(
+        header: Header,
+        file: Arc<dyn File>,
+        end: Option<u64>,
+        sealed: bool,
+        image: Option<Arc<Image>>,
+        summary: Summary,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            header,
+            file,
+            end: AtomicU64::new(end.unwrap_or(u64::MAX)),
+            sealed: AtomicBool::new(sealed),
+            image: Mutex::new(image),
+            map: Mutex::new(Weak::new()),
+            summary: Mutex::new(summary),
+        })
+    }
+
+    pub(crate) fn ordinal(&self) -> u64 {
+        self.header.ordinal
+    }
+
+    /// Where its frames begin.
+    pub(crate) fn first(&self) -> Position {
+        Position::new(self.header.ordinal, self.header.frames().start)
+    }
+
+    /// Where its frames end, in bytes of the file, once that is known: then what follows is in the
+    /// next segment.
+    pub(crate) fn end_bytes(&self) -> Option<u64> {
+        match self.end.load(Ordering::Acquire) {
+            u64::MAX => None,
+            end => Some(end),
+        }
+    }
+
+    pub(crate) fn set_end(&self, end_bytes: u64) {
+        self.end.store(end_bytes, Ordering::Release);
+    }
+
+    /// Whether its file may be mapped and read: nothing writes to it any more.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_sealed(&self) {
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    /// The image, while the segment is in memory.
+    pub(crate) fn image(&self) -> Option<Arc<Image>> {
+        self.image.lock().clone()
+    }
+}
+
+impl Segments {
+    /// The segment with this ordinal.
+    pub(crate) fn get(&self, ordinal: u64) -> Option<&Arc<Segment>> {
+        let index = self
+            .list
+            .binary_search_by_key(&ordinal, |s| s.ordinal())
+            .ok()?;
+        self.list.get(index)
+    }
+
+    /// The first segment with an ordinal above this.
+    pub(crate) fn after(&self, ordinal: u64) -> Option<&Arc<Segment>> {
+        let index = self.list.partition_point(|s| s.ordinal() <= ordinal);
+        self.list.get(index)
+    }
+
+    /// Whether a position that once was a record's was cut off: its segment is gone though it is
+    /// not before the log's start, or ends before it.
+    pub(crate) fn is_cut(&self, start: Position, position: Position) -> bool {
+        if position < start {
+            return false;
+        }
+        match self.get(position.segment()) {
+            None => true,
+            Some(segment) => segment
+                .end_bytes()
+                .is_some_and(|end| position.offset_bytes() >= end),
+        }
+    }
+}
+
+pub(crate) struct CoreParts {
+    pub(crate) path: PathBuf,
+    pub(crate) log_id: LogId,
+    pub(crate) dir: Arc<dyn Dir>,
+    pub(crate) options: LogOptions,
+    pub(crate) tail: Tail,
+    pub(crate) engine: Waker,
+    pub(crate) segments: Segments,
+    pub(crate) start: Position,
+    pub(crate) durable: Position,
+}
+
+impl Core {
+    pub(crate) fn new(parts: CoreParts) -> Self {
+        Self {
+            access: parts.dir.access(),
+            path: parts.path,
+            log_id: parts.log_id,
+            dir: parts.dir,
+            options: parts.options,
+            tail: parts.tail,
+            durable: CachePadded::new(AtomicU64::new(parts.durable.to_u64())),
+            bell: CachePadded::new(Bell::new()),
+            gate: AtomicU64::new(0),
+            start: AtomicU64::new(parts.start.to_u64()),
+            durable_waiters: Waiters::new(),
+            committed_waiters: Waiters::new(),
+            gate_waiters: Waiters::new(),
+            room_waiters: Waiters::new(),
+            failure: OnceLock::new(),
+            finished: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            segments: RwLock::new(parts.segments),
+            requests: Mutex::new(VecDeque::new()),
+            engine: parts.engine,
+            counters: Counters::new(),
+        }
+    }
+
+    /// Everything before this is on disk.
+    #[inline]
+    pub(crate) fn durable(&self) -> Position {
+        // ORDERING: pairs with the release in `set_durable`.
+        Position::from_u64(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Persister only. Wakes nobody: that comes after the next submission.
+    pub(crate) fn set_durable(&self, position: Position) {
+        self.durable.store(position.to_u64(), Ordering::Release);
+    }
+
+    pub(crate) fn start(&self) -> Position {
+        Position::from_u64(self.start.load(Ordering::Acquire))
+    }
+
+    /// Persister only.
+    pub(crate) fn set_start(&self, position: Position) {
+        self.start.store(position.to_u64(), Ordering::Release);
+    }
+
+    pub(crate) fn gate(&self) -> Position {
+        Position::from_u64(self.gate.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_gate(&self, position: Position) {
+        self.gate.store(position.to_u64(), Ordering::Release);
+        // A reader that stands at p needs the gate beyond p.
+        self.gate_waiters.wake(position.to_u64());
+    }
+
+    /// After a commit of the frame from `from` to `end`: wakes the persister and the readers that
+    /// wait for it. No system call when neither does.
+    #[inline]
+    pub(crate) fn committed(&self, from: Position, end: Position) {
+        // ORDERING: pairs with the fences in `Bell::arm` and in `Waiters::register`: either we see
+        // the wish, or whoever wished sees the commit.
+        fence(Ordering::SeqCst);
+        if self.bell.rings_fenced(end.to_u64()) {
+            self.engine.wake_by_ref();
+        }
+        self.committed_waiters.wake_fenced(from.to_u64());
+    }
+
+    /// Wakes the persister if it sleeps until a commit: an append found no room.
+    pub(crate) fn nudge(&self) {
+        fence(Ordering::SeqCst);
+        if self.bell.rings_fenced(u64::MAX - 1) {
+            self.engine.wake_by_ref();
+        }
+    }
+
+    /// Persister only: asks to be woken by a commit that ends at or beyond `position`. Look for it
+    /// once more afterwards.
+    pub(crate) fn arm(&self, position: Position) {
+        self.bell.arm(position.to_u64());
+    }
+
+    /// Persister only: takes the wish back.
+    pub(crate) fn disarm(&self) {
+        self.bell.disarm();
+    }
+
+    /// Sends a request to the persister.
+    pub(crate) fn request(&self, request: Request) {
+        self.requests.lock().push_back(request);
+        self.engine.wake_by_ref();
+    }
+
+    /// The log failed: no claim and no acknowledgement from now on; everybody is told.
+    pub(crate) fn fail(&self, error: Error) {
+        let _ = self.failure.set(error);
+        self.tail.poison();
+        self.wake_everybody();
+    }
+
+    /// The error that ended the log.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.failure.get()
+    }
+
+    /// The persister is through with this log.
+    pub(crate) fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+        self.wake_everybody();
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Wakes every waiter to look again at what it waits for.
+    pub(crate) fn wake_everybody(&self) {
+        self.durable_waiters.wake_all();
+        self.committed_waiters.wake_all();
+        self.gate_waiters.wake_all();
+        self.room_waiters.wake_all();
+    }
+
+    /// Whether the record that begins at `at` and ends at `end` is acknowledged: `None` while that
+    /// is open.
+    pub(crate) fn outcome(&self, at: Position, end: Position) -> Option<Result<Position>> {
+        if self.options.durability == Durability::Memory {
+            return Some(self.failure().map_or(Ok(at), |error| Err(error.clone())));
+        }
+        if end <= self.durable() {
+            if self.counters.truncated() && self.segments.read().is_cut(self.start(), at) {
+                return Some(Err(Error::new(
+                    ErrorKind::Cut,
+                    "the record was cut off before it was acknowledged",
+                )
+                .at_position(at)));
+            }
+            return Some(Ok(at));
+        }
+        if let Some(error) = self.failure() {
+            return Some(Err(error.clone()));
+        }
+        if self.is_forked() {
+            return Some(Err(self.refused(Refusal::Forked)));
+        }
+        if self.is_finished() {
+            return Some(Err(self.closed_error()));
+        }
+        None
+    }
+
+    /// Whether this is a forked child of the process that opened the log.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.tail.shut() == Some(Refusal::Forked)
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        Error::new(ErrorKind::Closed, "")
+            .at_path(&self.path)
+            .remedy("open it again")
+    }
+
+    /// A refused claim as an error.
+    pub(crate) fn refused(&self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Bound | Refusal::Frozen => Error::new(ErrorKind::WouldBlock, "no room yet"),
+            Refusal::NotReady if self.full.load(Ordering::Acquire) => {
+                self.request(Request::Retry);
+                Error::new(ErrorKind::Full, "there is no space for the next segment")
+                    .at_path(&self.path)
+                    .remedy("free space or trim the log, then append again")
+            }
+            Refusal::NotReady => Error::new(ErrorKind::WouldBlock, "no segment is ready yet"),
+            Refusal::Closed => self.closed_error(),
+            Refusal::Poisoned => self
+                .failure()
+                .cloned()
+                .unwrap_or_else(|| self.closed_error()),
+            Refusal::Forked => Error::new(ErrorKind::Forked, "")
+                .at_path(&self.path)
+                .remedy("open the log in the process that uses it"),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Making segments ahead of their use, and recycling or removing the ones behind.
+//!
+//! These are the keeper's jobs: slow, and never on the path of an append. A segment is made in
+//! full before it gets its name: allocated, header written and synced, renamed, directory synced.
+//! A crash in between leaves a `making-*.tmp` or a spare, which the next opening removes or reuses.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::{AlignedBuf, Dir, File, LockMode, OpenMode};
+use crate::error::{Error, Result};
+use crate::log::core::Segment;
+use crate::log::segment::{self, Header};
+use crate::sync::lock::Mutex;
+
+/// The prefix and suffix of an emptied segment that waits for reuse.
+const SPARE: (&str, &str) = ("spare-", ".free");
+/// The prefix and suffix of a file that is being made.
+const MAKING: (&str, &str) = ("making-", ".tmp");
+
+/// Zeroes are written ahead in pieces of this size.
+const FILL_BYTES: usize = 1 << 20;
+
+/// The emptied files of a log's directory that new segments are made of; one of them is the
+/// ballast, which only control work may take: with it a full disk can still be trimmed.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    names: Mutex<Vec<String>>,
+}
+
+impl Spares {
+    pub(crate) fn new(names: Vec<String>) -> Self {
+        Self {
+            names: Mutex::new(names),
+        }
+    }
+
+    /// Takes one; the last only for control work.
+    fn take(&self, control: bool) -> Option<String> {
+        let mut names = self.names.lock();
+        if names.len() > usize::from(!control) {
+            names.pop()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.names.lock().len()
+    }
+
+    fn put(&self, name: String) {
+        self.names.lock().push(name);
+    }
+}
+
+pub(crate) fn spare_name(number: u64) -> String {
+    format!("{}{number:011}{}", SPARE.0, SPARE.1)
+}
+
+/// How a segment is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) header: Header,
+    /// Whether zeroes are written ahead, should the file be a fresh one.
+    pub(crate) fill: bool,
+    /// Whether the ballast may be used.
+    pub(crate) control: bool,
+}
+
+/// Makes a segment durably, under its final name. Says whether it was recycled.
+pub(crate) fn make(dir: &dyn Dir, spares: &Spares, plan: &Plan) -> Result<(Arc<dyn File>, bool)> {
+    let name = segment::file_name(plan.header.ordinal);
+    let at = |error: io::Error| {
+        Error::io(format!("making segment {name}"), error).at_path(dir.path().join(&name))
+    };
+    while let Some(spare) = spares.take(plan.control) {
+        if let Some(file) = reusable(dir, &spare, plan.header.segment_bytes).map_err(at)? {
+            write_header(&*file, &plan.header).map_err(at)?;
+            dir.rename(&spare, &name).map_err(at)?;
+            dir.sync().map_err(at)?;
+            return Ok((file, true));
+        }
+    }
+    let making = format!("{}{:011}{}", MAKING.0, plan.header.ordinal, MAKING.1);
+    let file = fresh(dir, &making, plan.header.segment_bytes, plan.fill).map_err(at)?;
+    write_header(&*file, &plan.header).map_err(at)?;
+    dir.rename(&making, &name).map_err(at)?;
+    dir.sync().map_err(at)?;
+    Ok((file, false))
+}
+
+/// Keeps one spare as the ballast of a full disk.
+pub(crate) fn make_ballast(
+    dir: &dyn Dir,
+    spares: &Spares,
+    ordinal: u64,
+    segment_bytes: u64,
+) -> Result<()> {
+    if spares.len() > 0 {
+        return Ok(());
+    }
+    let (making, name) = (
+        format!("{}ballast{}", MAKING.0, MAKING.1),
+        spare_name(ordinal),
+    );
+    let at =
+        |error: io::Error| Error::io("making the ballast", error).at_path(dir.path().join(&name));
+    fresh(dir, &making, segment_bytes, false).map_err(at)?;
+    dir.rename(&making, &name).map_err(at)?;
+    spares.put(name.clone());
+    Ok(())
+}
+
+/// A new file with all its space. On failure nothing of it is left behind.
+fn fresh(dir: &dyn Dir, name: &str, len: u64, fill: bool) -> io::Result<Arc<dyn File>> {
+    let file = match dir.create(name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            dir.unlink(name)?;
+            dir.create(name)?
+        }
+        other => other?,
+    };
+    let made = file
+        .allocate(len)
+        .and_then(|()| if fill { zero_fill(&*file, len) } else { Ok(()) });
+    match made {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            // The space goes back; the error that matters is the first one.
+            drop(file);
+            let _ = dir.unlink(name);
+            Err(error)
+        }
+    }
+}
+
+/// Writes zeroes over the whole file, so that later writes need not convert extents.
+fn zero_fill(file: &dyn File, len: u64) -> io::Result<()> {
+    let zeroes = AlignedBuf::new(FILL_BYTES)?;
+    let mut offset = 0;
+    while offset < len {
+        let piece = (len - offset).min(FILL_BYTES as u64);
+        file.write_at(&zeroes[..piece as usize], offset)?;
+        offset += piece;
+    }
+    Ok(())
+}
+
+/// A spare's file, if nobody else uses it and it has the right size; else its name is removed.
+fn reusable(dir: &dyn Dir, name: &str, len: u64) -> io::Result<Option<Arc<dyn File>>> {
+    let file = match dir.open(name, OpenMode::Write) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if file.len()? == len && file.links()? == 1 && file.try_lock(LockMode::Exclusive)? {
+        file.unlock()?;
+        return Ok(Some(file));
+    }
+    dir.unlink(name)?;
+    Ok(None)
+}
+
+fn write_header(file: &dyn File, header: &Header) -> io::Result<()> {
+    let mut block = AlignedBuf::new(header.block_bytes as usize)?;
+    header.write(&mut block);
+    file.write_at(&block, 0)
+}
+
+/// Takes segments out of the directory, oldest first: up to `keep` of them become spares if nobody
+/// uses them, the others lose their name, which is always safe.
+pub(crate) fn remove(
+    dir: &dyn Dir,
+    spares: &Spares,
+    segments: Vec<Arc<Segment>>,
+    keep: usize,
+) -> Result<usize> {
+    let mut kept = Vec::new();
+    for segment in segments {
+        let ordinal = segment.ordinal();
+        let name = segment::file_name(ordinal);
+        let at = |error: io::Error| {
+            Error::io(format!("removing segment {name}"), error).at_path(dir.path().join(&name))
+        };
+        // A handle of this process counts as much as a reader's lock in another one.
+        let unused = Arc::strong_count(&segment) == 1
+            && segment.map.lock().strong_count() == 0
+            && segment.file.links().map_err(at)? == 1
+            && segment.file.try_lock(LockMode::Exclusive).map_err(at)?;
+        if unused && spares.len() + kept.len() < keep {
+            let spare = spare_name(ordinal);
+            dir.rename(&name, &spare).map_err(at)?;
+            kept.push((spare, segment));
+        } else {
+            dir.unlink(&name).map_err(at)?;
+        }
+    }
+    dir.sync()
+        .map_err(|error| Error::io("syncing the directory", error).at_path(dir.path()))?;
+    let count = kept.len();
+    for (spare, segment) in kept {
+        segment
+            .file
+            .unlock()
+            .map_err(|error| Error::io(format!("unlocking {spare}"), error))?;
+        spares.put(spare);
+    }
+    Ok(count)
+}

@@ -1,0 +1,345 @@
+//! Opening a log for writing: the lock, recovery, the commit point, the persister.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::disk::{AlignedBuf, Dir, Disk, File, PathKind, Region};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::core::{Core, CoreParts, Segment, Segments, Summary};
+use crate::log::make::{self, Plan, Spares};
+use crate::log::options::{LogOptions, Preallocation};
+use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
+use crate::log::position::{ORDINAL_MAX, Position};
+use crate::log::recover::{self, Found, Recovered, Tail as Recovery};
+use crate::log::segment::{Header, Link, frames_of};
+use crate::log::tail::Tail;
+use crate::log::tail::image::{self, Image};
+use crate::log::ticket::Shared;
+use crate::log::{Handle, Log};
+use crate::sync::park::Parker;
+
+/// The name of the file that a writer locks.
+pub(crate) const LOCK_NAME: &str = "ringbolt.lock";
+
+/// How long to wait before the lock is tried again.
+const LOCK_RETRY: Duration = Duration::from_millis(2);
+
+pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
+    let disk = engine.disk();
+    let dir = open_dir(&**disk, path, options.create)?;
+    let lock = lock(&*dir, options.lock_timeout)?;
+    let found = recover::recover(&*dir)?;
+    if matches!(found.tail, Recovery::Fresh) && !options.create {
+        return Err(Error::new(ErrorKind::NotALog, "the directory is empty").at_path(path));
+    }
+    let opening = Opening {
+        disk: &**disk,
+        dir,
+        options,
+        path,
+    };
+    let spares = Arc::new(Spares::new(found.spares.clone()));
+    let begun = opening.begin(&found, &spares)?;
+    // Whatever is in nobody's chain goes now that the commit point is durable.
+    opening.clean_up(&found)?;
+    let tail = opening.tail(&begun)?;
+    #[cfg(feature = "tracing")]
+    tracing::info!(path = %path.display(), at = %begun.at, resumed = begun.resumed, "log opened");
+    let core = Arc::new(Core::new(CoreParts {
+        path: path.to_path_buf(),
+        log_id: begun.segment.header.log_id,
+        dir: Arc::clone(&opening.dir),
+        options: options.clone(),
+        tail,
+        engine: engine.waker().clone(),
+        segments: opening.segments(&found, &begun),
+        start: found.log_start.max(first_of(&found, &begun)),
+        durable: begun.at,
+    }));
+    core.tail.ready(FIRST_GENERATION, Arc::clone(&begun.image));
+    core.tail.restart(FIRST_GENERATION, begun.at.offset_bytes());
+    engine.attach(Box::new(Persist::new(Beginning {
+        core: Arc::clone(&core),
+        shared: Arc::clone(engine.shared()),
+        lock,
+        spares,
+        segment: begun.segment,
+        image: begun.image,
+        memory: begun.memory,
+        at: begun.at.offset_bytes(),
+        resumed: begun.resumed,
+        records_total: found.records_total,
+        last_time_unix_ns: found.time_last_unix_ns,
+        epoch: begun.epoch,
+        ordinal_max: begun.ordinal_max,
+    })));
+    Ok(Log(Arc::new(Handle {
+        core: Shared(core),
+        engine: engine.clone(),
+    })))
+}
+
+/// Checks that `path` is a directory of ours to write to, and opens it.
+pub(crate) fn open_dir(disk: &dyn Disk, path: &Path, create: bool) -> Result<Arc<dyn Dir>> {
+    let at = |error| Error::io("opening the log's directory", error).at_path(path);
+    let stat = disk.stat(path).map_err(at)?;
+    let refuse =
+        |kind, what: &str, remedy: &str| Err(Error::new(kind, what).at_path(path).remedy(remedy));
+    match stat.kind {
+        PathKind::Missing if create => disk.create_dir(path).map_err(at)?,
+        PathKind::Missing => {
+            return refuse(ErrorKind::NotALog, "there is nothing", "check the path");
+        }
+        PathKind::Symlink => {
+            return refuse(ErrorKind::Symlink, "", "name the directory itself");
+        }
+        PathKind::File | PathKind::Other => {
+            return refuse(
+                ErrorKind::NotALog,
+                "it is not a directory",
+                "name a directory",
+            );
+        }
+        PathKind::Directory if !stat.owned => {
+            return refuse(
+                ErrorKind::NotOwner,
+                "",
+                "run as its owner, or change its owner",
+            );
+        }
+        PathKind::Directory => {}
+    }
+    disk.open_dir(path).map_err(at)
+}
+
+fn lock(dir: &dyn Dir, timeout: Duration) -> Result<Arc<dyn File>> {
+    let at = |error| Error::io("locking the log", error).at_path(dir.path().join(LOCK_NAME));
+    let deadline = Instant::now() + timeout;
+    let parker = Parker::new();
+    loop {
+        if let Some(lock) = dir.lock(LOCK_NAME).map_err(at)? {
+            return Ok(lock);
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return Err(Error::new(ErrorKind::Locked, "")
+                .at_path(dir.path())
+                .remedy("close the other writer; reading and verifying need no lock"));
+        }
+        parker.park(Some(deadline.min(now + LOCK_RETRY)));
+    }
+}
+
+/// What an opening works with.
+struct Opening<'a> {
+    disk: &'a dyn Disk,
+    dir: Arc<dyn Dir>,
+    options: &'a LogOptions,
+    path: &'a Path,
+}
+
+/// Where appends go on.
+struct Begun {
+    segment: Arc<Segment>,
+    image: Arc<Image>,
+    memory: Arc<Region>,
+    at: Position,
+    resumed: bool,
+    epoch: u64,
+    ordinal_max: u64,
+}
+
+impl Opening<'_> {
+    /// Goes on in the last segment after a clean close, else makes the new one that is the commit
+    /// point of this opening.
+    fn begin(&self, found: &Recovered, spares: &Spares) -> Result<Begun> {
+        if let (Recovery::Resume { at }, Some(last)) = (&found.tail, found.segments.last()) {
+            if last.header.segment_bytes == self.options.segment_bytes {
+                return self.resume(found, last, *at);
+            }
+        }
+        let previous = match &found.tail {
+            Recovery::Fresh => Link::NONE,
+            Recovery::Resume { at } => Link {
+                ordinal: at.segment(),
+                end_bytes: at.offset_bytes(),
+            },
+            Recovery::Commit { previous } => *previous,
+        };
+        let ordinal = found.ordinal_max + 1;
+        if ordinal > ORDINAL_MAX {
+            return Err(
+                Error::new(ErrorKind::Invalid, "the log has used up its positions")
+                    .at_path(self.path)
+                    .remedy("move its records to a new log"),
+            );
+        }
+        let mut random = [0; 24];
+        self.disk.random(&mut random);
+        let (id, salt) = random.split_at(16);
+        let fresh = matches!(found.tail, Recovery::Fresh);
+        let log_id = if fresh {
+            id.try_into().expect("sixteen bytes")
+        } else {
+            found.log_id
+        };
+        let epoch = if fresh { 1 } else { found.epoch_max + 1 };
+        let block_bytes = if fresh {
+            self.dir.block_size()
+        } else {
+            found.block_bytes
+        };
+        let header = Header {
+            log_id,
+            ordinal,
+            epoch,
+            previous,
+            salt: u64::from_le_bytes(salt.try_into().expect("eight bytes")),
+            segment_bytes: self.options.segment_bytes,
+            block_bytes,
+            log_start: found.log_start,
+            created_unix_ns: self.disk.now_unix_ns(),
+            compatible: 0,
+        };
+        let fill = self.options.preallocation != Preallocation::Unwritten;
+        let (file, _) = make::make(
+            &*self.dir,
+            spares,
+            &Plan {
+                header,
+                fill,
+                control: true,
+            },
+        )?;
+        let memory = self.memory()?;
+        let at = Position::new(ordinal, header.frames().start);
+        Ok(self.begun(header, file, memory, at, Summary::default(), false, ordinal))
+    }
+
+    /// Loads the last segment's beginning into memory.
+    fn resume(&self, found: &Recovered, last: &Found, at: Position) -> Result<Begun> {
+        let memory = self.memory()?;
+        let len = at.offset_bytes() as usize;
+        let mut buffer = AlignedBuf::new(len).map_err(|e| self.io("mapping memory", e))?;
+        let got = last
+            .file
+            .read_at(&mut buffer, 0)
+            .map_err(|e| self.io("reading the tail", e))?;
+        if got < len {
+            return Err(
+                Error::new(ErrorKind::Damaged, "the last segment is too short").at_path(self.path),
+            );
+        }
+        image::fill_idle(&memory, |bytes| bytes[..len].copy_from_slice(&buffer));
+        let summary = Summary {
+            records: last.records,
+            payload_bytes: last.payload_bytes,
+            times: last.times.clone(),
+        };
+        let file = Arc::clone(&last.file);
+        Ok(self.begun(
+            last.header,
+            file,
+            memory,
+            at,
+            summary,
+            true,
+            found.ordinal_max,
+        ))
+    }
+
+    #[allow(clippy::too_many_arguments)] // the parts of one struct
+    fn begun(
+        &self,
+        header: Header,
+        file: Arc<dyn File>,
+        memory: Arc<Region>,
+        at: Position,
+        summary: Summary,
+        resumed: bool,
+        ordinal_max: u64,
+    ) -> Begun {
+        let image = Arc::new(Image::new(
+            header.ordinal,
+            header.seed(),
+            Arc::clone(&memory),
+        ));
+        let end = Some(header.frames().end);
+        let segment = Segment::new(header, file, end, false, Some(Arc::clone(&image)), summary);
+        Begun {
+            segment,
+            image,
+            memory,
+            at,
+            resumed,
+            epoch: header.epoch,
+            ordinal_max,
+        }
+    }
+
+    fn memory(&self) -> Result<Arc<Region>> {
+        Region::new(self.options.segment_bytes as usize)
+            .map(Arc::new)
+            .map_err(|error| self.io("mapping memory for a segment", error))
+    }
+
+    fn io(&self, what: &str, error: std::io::Error) -> Error {
+        Error::io(what, error).at_path(self.path)
+    }
+
+    /// Removes what is in nobody's chain: ghosts, trimmed segments, unfinished files.
+    fn clean_up(&self, found: &Recovered) -> Result<()> {
+        for name in &found.removable {
+            let removed = self.dir.unlink(name);
+            removed.map_err(|error| self.io(&format!("removing {name}"), error))?;
+        }
+        if !found.removable.is_empty() {
+            self.dir
+                .sync()
+                .map_err(|error| self.io("syncing the directory", error))?;
+        }
+        Ok(())
+    }
+
+    fn tail(&self, begun: &Begun) -> Result<Tail> {
+        let frames = frames_of(self.options.segment_bytes, begun.segment.header.block_bytes);
+        Tail::new(frames.start, frames.end).map_err(|error| self.io("mapping memory", error))
+    }
+
+    fn segments(&self, found: &Recovered, begun: &Begun) -> Segments {
+        let mut list: std::collections::VecDeque<_> = found
+            .segments
+            .iter()
+            .filter(|segment| segment.header.ordinal != begun.segment.ordinal())
+            .map(|segment| {
+                let summary = Summary {
+                    records: segment.records,
+                    payload_bytes: segment.payload_bytes,
+                    times: segment.times.clone(),
+                };
+                let file = Arc::clone(&segment.file);
+                // Nothing is ever written to it again, whether it has a footer or was cut.
+                Segment::new(
+                    segment.header,
+                    file,
+                    Some(segment.end_bytes),
+                    true,
+                    None,
+                    summary,
+                )
+            })
+            .collect();
+        list.push_back(Arc::clone(&begun.segment));
+        Segments { list }
+    }
+}
+
+fn first_of(found: &Recovered, begun: &Begun) -> Position {
+    let begin = |header: &Header| Position::new(header.ordinal, header.frames().start);
+    found
+        .segments
+        .first()
+        .map_or(begin(&begun.segment.header), |first| begin(&first.header))
+}

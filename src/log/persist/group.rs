@@ -1,0 +1,269 @@
+//! Which bytes are written next.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::disk::{Queue, Write};
+use crate::engine::Token;
+use crate::log::frame::{self, CHECKPOINT_BYTES, Checkpoint};
+use crate::log::persist::live::Piece;
+use crate::log::persist::{Persist, ceil, floor};
+use crate::log::position::Position;
+use crate::log::stats::Counters;
+use crate::log::tail::TailAt;
+use crate::log::tail::claim::Claimed;
+use crate::log::tail::word::GENERATION_MASK;
+
+/// Writes of large groups that are under way at a time.
+const DEPTH: usize = 4;
+/// A group so large is written although others are under way, in bytes.
+const LARGE: u64 = 256 << 10;
+/// The largest single write, in bytes.
+const PIECE_MAX: u64 = 1 << 20;
+/// The most that one scan looks at, in bytes, so that the disk is fed in between.
+const SCAN_MAX: u64 = 1 << 20;
+
+impl Persist {
+    /// Moves the frontier over what was committed.
+    pub(super) fn scan(&mut self) {
+        let mut budget = SCAN_MAX;
+        loop {
+            let frontier_generation = self.frontier_generation;
+            let end = self.end;
+            let oldest = self.live.front().map_or(0, |live| live.generation);
+            let index = (frontier_generation - oldest) as usize;
+            let live = &mut self.live[index];
+            let (mut records, mut payload_bytes) = (0, 0);
+            while live.frontier < end && budget > 0 {
+                let at = live.frontier as usize;
+                let Some(len) = frame::committed_bytes(live.image.committed(at)) else {
+                    break;
+                };
+                let (new_records, new_bytes) = live.image.count(at, len);
+                live.frontier += len as u64;
+                if new_records > 0 {
+                    records += new_records;
+                    payload_bytes += new_bytes;
+                    self.data_end = live.position(live.frontier);
+                }
+                budget = budget.saturating_sub(len as u64);
+            }
+            if records > 0 {
+                live.summary.records += records;
+                live.summary.payload_bytes += payload_bytes;
+                self.records_total += records;
+                Counters::add(&self.core.counters.records, records);
+                Counters::add(&self.core.counters.payload_bytes, payload_bytes);
+                self.stuck = None;
+            }
+            if live.frontier < end || index + 1 == self.live.len() {
+                return;
+            }
+            // The segment is full; go on in the next one, if that was installed.
+            let next = &self.live[index + 1];
+            if next.image.committed(next.frontier as usize) == 0 {
+                return;
+            }
+            self.frontier_generation += 1;
+            Counters::add(&self.core.counters.rollovers, 1);
+            self.note_rollover();
+        }
+    }
+
+    /// Whether there is a group to write now.
+    pub(super) fn has_group(&self) -> bool {
+        if self.alone && self.in_flight > 0 {
+            return false;
+        }
+        let whole: u64 = self
+            .live
+            .iter()
+            .map(|live| floor(live.frontier, self.block) - live.submitted)
+            .sum();
+        match self.in_flight {
+            0 => whole > 0 || self.has_partial(),
+            depth if depth < DEPTH => whole >= LARGE,
+            _ => false,
+        }
+    }
+
+    /// Whether the last block is partial and nobody is filling it: padding makes it whole.
+    fn has_partial(&self) -> bool {
+        let front = self.front();
+        front.frontier > floor(front.frontier, self.block)
+            && front.frontier > front.submitted
+            && self.is_tail(self.tail_at())
+    }
+
+    /// Whether the frontier stands at this tail: no claim is open.
+    fn is_tail(&self, tail: TailAt) -> bool {
+        tail.offset == self.front().frontier
+            && tail.generation == self.frontier_generation & GENERATION_MASK
+    }
+
+    fn tail_at(&self) -> TailAt {
+        self.shut.tail().unwrap_or_else(|| self.core.tail.now())
+    }
+
+    /// A commit that ends here, or beyond, should wake the persister.
+    pub(super) fn wish(&self) -> Position {
+        let front = self.front();
+        match self.in_flight {
+            0 => Position::from_u64(front.position(front.frontier).to_u64() + 1),
+            depth if depth < DEPTH && !self.alone => {
+                front.position((front.submitted + LARGE).min(self.end))
+            }
+            _ => Position::from_u64(u64::MAX),
+        }
+    }
+
+    /// Pushes the next group, with a checkpoint, if there is one.
+    pub(super) fn write_groups(&mut self, queue: &mut dyn Queue) {
+        if !self.has_group() {
+            if self.in_flight == 0 && self.wants_checkpoint_now() {
+                self.checkpoint(true, false);
+                self.scan();
+                self.push_pieces(queue);
+            }
+            return;
+        }
+        if self.in_flight == 0 && self.has_partial() {
+            self.checkpoint(true, false);
+        } else {
+            self.checkpoint(false, false);
+        }
+        self.scan();
+        self.push_pieces(queue);
+    }
+
+    /// Pushes what is whole, as few writes as possible.
+    fn push_pieces(&mut self, queue: &mut dyn Queue) {
+        for index in 0..self.live.len() {
+            loop {
+                let live = &self.live[index];
+                let from = live.submitted;
+                let whole = floor(live.frontier, self.block) - from;
+                let small = whole < LARGE && live.frontier < self.end;
+                if whole == 0 || self.in_flight >= DEPTH || (small && self.in_flight > 0) {
+                    break;
+                }
+                if self.alone && self.in_flight > 0 {
+                    return;
+                }
+                let len = if self.alone {
+                    self.block
+                } else {
+                    whole.min(PIECE_MAX)
+                };
+                self.push_piece(queue, index, from..from + len);
+            }
+        }
+    }
+
+    fn push_piece(&mut self, queue: &mut dyn Queue, index: usize, range: Range<u64>) {
+        let op = self.next_op();
+        let live = &mut self.live[index];
+        let len = range.end - range.start;
+        queue.push(Write {
+            file: Arc::clone(&live.segment.file),
+            file_offset: range.start,
+            region: Arc::clone(&live.memory),
+            region_offset: range.start as usize,
+            len: len as usize,
+            token: Token::new(self.client, op).raw(),
+        });
+        live.submitted = range.end;
+        live.writes.push_back(Piece {
+            op,
+            to: range.end,
+            done: false,
+        });
+        self.in_flight += 1;
+        Counters::add(&self.core.counters.writes, 1);
+        Counters::add(&self.core.counters.written_bytes, len);
+    }
+
+    /// Writes a checkpoint into the log, and pads to the block's end if asked to. Does nothing
+    /// where there is no room left: the segment's end then takes its place.
+    pub(super) fn checkpoint(&mut self, pad: bool, clean: bool) {
+        let block = self.block;
+        let size = CHECKPOINT_BYTES as u64;
+        let frontier = self.front().frontier;
+        let generation = self.frontier_generation & GENERATION_MASK;
+        let take = |tail: TailAt, room: u64| {
+            if !pad {
+                return (size <= room).then_some(size);
+            }
+            // Only where nothing is open behind the frontier: else the rest comes by itself.
+            if tail.offset != frontier || tail.generation != generation {
+                return None;
+            }
+            let len = ceil(tail.offset + size, block) - tail.offset;
+            Some(len.min(room))
+        };
+        let core = Arc::clone(&self.core);
+        let claim = match self.shut.tail() {
+            None => core.tail.claim_control(take),
+            Some(tail) => take(tail, self.end - tail.offset)
+                .filter(|len| *len > 0)
+                .map(|len| {
+                    let offset = tail.offset + len;
+                    self.shut.set_tail(TailAt {
+                        generation: tail.generation,
+                        offset,
+                    });
+                    core.tail.behind_end(tail.generation, tail.offset, len)
+                }),
+        };
+        let Some(claim) = claim else { return };
+        if claim.len() < CHECKPOINT_BYTES {
+            return claim.pad();
+        }
+        self.fill_checkpoint(claim, clean);
+    }
+
+    fn fill_checkpoint(&mut self, claim: Claimed<'_>, clean: bool) {
+        let now = self.disk.now_unix_ns();
+        self.last_time_unix_ns = self.last_time_unix_ns.max(now);
+        let watermark = self.core.durable();
+        let position = claim.position();
+        let checkpoint = Checkpoint {
+            log_id: self.core.log_id,
+            watermark,
+            log_start: self.start.wanted(),
+            time_unix_ns: self.last_time_unix_ns,
+            records: self.records_total,
+            clean,
+        };
+        self.start.noted(claim.end());
+        claim.checkpoint(&checkpoint);
+        self.attested = watermark;
+        Counters::add(&self.core.counters.checkpoints, 1);
+        if let Some(live) = self
+            .live
+            .iter_mut()
+            .find(|live| live.segment.ordinal() == position.segment())
+        {
+            live.summary.times.push(position, self.last_time_unix_ns);
+            live.segment.summary.lock().clone_from(&live.summary);
+        }
+    }
+
+    /// Whether the last group is not attested yet, though the log went idle.
+    pub(super) fn wants_trailing(&self) -> bool {
+        self.in_flight == 0
+            && self.shut.tail().is_none()
+            && self.attested < self.data_end
+            && self.core.durable() >= self.data_end
+            && self.is_tail(self.core.tail.now())
+            && self.front().frontier < self.end
+    }
+
+    fn wants_checkpoint_now(&self) -> bool {
+        if self.start.is_unwritten() && self.front().frontier < self.end {
+            return true;
+        }
+        self.wants_trailing()
+            && self.disk.now_monotonic_ns() >= self.last_active_ns + super::TRAILING_NS
+    }
+}

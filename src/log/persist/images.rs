@@ -1,0 +1,406 @@
+//! Keeping segments ready ahead: files made by the keeper, memory zeroed between submissions.
+
+use std::sync::Arc;
+
+use crate::disk::{File, Queue, Region};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::core::{Request, Segment, Summary};
+use crate::log::make::{self, Plan};
+use crate::log::options::Preallocation;
+use crate::log::persist::Persist;
+use crate::log::persist::live::{FooterState, Live};
+use crate::log::position::Position;
+use crate::log::segment::{Header, Link};
+use crate::log::stats::Counters;
+use crate::log::tail::image::{self, Image};
+use crate::sync::atomic::Ordering;
+
+/// Memory is zeroed in pieces of this size.
+const ZERO_BYTES: usize = 128 << 10;
+/// Files are kept ready so far ahead.
+const MADE_AHEAD: usize = 1;
+/// A log that fills segments faster than this gets unwritten ones, in bytes a second.
+const FAST_FLOW: u64 = 200 << 20;
+
+/// A segment that the keeper made, or why it could not.
+pub(crate) struct Made {
+    header: Header,
+    control: bool,
+    file: Result<(Arc<dyn File>, bool)>,
+}
+
+/// What is being prepared.
+pub(super) struct Images {
+    /// Memory that serves no image: being zeroed, then ready.
+    idle: Option<Idle>,
+    /// How many regions exist.
+    regions: usize,
+    made: std::collections::VecDeque<(Header, Arc<dyn File>)>,
+    making: bool,
+    /// The last segment of the chain as it is planned, for the next one's link.
+    previous: Link,
+    rolled_at_ns: u64,
+    flow_bytes_per_s: u64,
+}
+
+struct Idle {
+    memory: Arc<Region>,
+    zeroed: usize,
+    /// Whether the queue knows the memory.
+    known: bool,
+}
+
+impl Images {
+    pub(super) fn new(segment: &Segment, now_ns: u64) -> Self {
+        Self {
+            idle: None,
+            regions: 1,
+            made: std::collections::VecDeque::new(),
+            making: false,
+            previous: Link {
+                ordinal: segment.ordinal(),
+                end_bytes: segment.header.frames().end,
+            },
+            rolled_at_ns: now_ns,
+            flow_bytes_per_s: 0,
+        }
+    }
+
+    pub(super) fn release(&mut self, queue: &mut dyn Queue) {
+        if let Some(idle) = self.idle.take().filter(|idle| idle.known) {
+            queue.remove_region(&idle.memory);
+        }
+    }
+}
+
+impl Persist {
+    /// How fast the log flows decides how its next segment is prepared.
+    pub(super) fn note_rollover(&mut self) {
+        let now = self.disk.now_monotonic_ns();
+        let ns = now.saturating_sub(self.images.rolled_at_ns).max(1);
+        self.images.rolled_at_ns = now;
+        let bytes = u128::from(self.end - self.first) * 1_000_000_000;
+        self.images.flow_bytes_per_s = (bytes / u128::from(ns)).min(u64::MAX.into()) as u64;
+    }
+
+    /// Asks for files, and readies the next generation when file and memory are there.
+    pub(super) fn keep_ready(&mut self, queue: &mut dyn Queue) {
+        if self.shut.tail().is_some() {
+            return;
+        }
+        if !self.images.making
+            && self.images.made.len() < MADE_AHEAD
+            && !self.core.full.load(Ordering::Relaxed)
+        {
+            self.ask_for_segment(false);
+        }
+        let ahead = self
+            .live
+            .back()
+            .is_some_and(|live| live.generation > self.tail_generation());
+        if ahead {
+            return;
+        }
+        self.find_memory(queue);
+        let zeroed = |idle: &Idle| idle.zeroed == idle.memory.len();
+        if !self.images.made.is_empty() && self.images.idle.as_ref().is_some_and(zeroed) {
+            self.ready_next(queue);
+        }
+    }
+
+    /// The generation that claims go to.
+    fn tail_generation(&self) -> u64 {
+        let low = self.core.tail.now().generation;
+        let mask = crate::log::tail::word::GENERATION_MASK;
+        self.live
+            .iter()
+            .map(|live| live.generation)
+            .find(|generation| generation & mask == low)
+            .unwrap_or(self.frontier_generation)
+    }
+
+    fn ask_for_segment(&mut self, control: bool) {
+        self.ordinal_max += 1;
+        let previous = self.images.previous;
+        let header = self.header(self.ordinal_max, previous, self.epoch);
+        self.images.previous = Link {
+            ordinal: header.ordinal,
+            end_bytes: header.frames().end,
+        };
+        self.make(header, control);
+    }
+
+    /// The header of a new segment.
+    pub(super) fn header(&self, ordinal: u64, previous: Link, epoch: u64) -> Header {
+        let mut salt = [0; 8];
+        self.disk.random(&mut salt);
+        Header {
+            log_id: self.core.log_id,
+            ordinal,
+            epoch,
+            previous,
+            salt: u64::from_le_bytes(salt),
+            segment_bytes: self.end + self.block,
+            block_bytes: self.block as u32,
+            log_start: self.start.durable(),
+            created_unix_ns: self.disk.now_unix_ns(),
+            compatible: 0,
+        }
+    }
+
+    /// Has the keeper make a segment.
+    pub(super) fn make(&mut self, header: Header, control: bool) {
+        self.images.making = true;
+        let fill = match self.core.options.preallocation {
+            Preallocation::Written => true,
+            Preallocation::Unwritten => false,
+            Preallocation::Auto => self.images.flow_bytes_per_s < FAST_FLOW,
+        };
+        let plan = Plan {
+            header,
+            fill,
+            control,
+        };
+        let (core, spares) = (Arc::clone(&self.core), Arc::clone(&self.spares));
+        self.shared.jobs.push(move || {
+            let file = make::make(&*core.dir, &spares, &plan);
+            if file.is_ok() && spares.len() == 0 {
+                // Without a ballast a full disk cannot be trimmed; the log itself goes on.
+                let bytes = header.segment_bytes;
+                let _ = make::make_ballast(&*core.dir, &spares, header.ordinal, bytes);
+            }
+            core.request(Request::Made(Made {
+                header,
+                control,
+                file,
+            }));
+        });
+    }
+
+    /// The keeper answered.
+    pub(super) fn made(&mut self, made: Made, queue: &mut dyn Queue) {
+        self.images.making = false;
+        match made.file {
+            Ok((file, recycled)) => {
+                if recycled {
+                    Counters::add(&self.core.counters.recycled, 1);
+                }
+                if self.shut.takes(&made.header) {
+                    self.truncated(made.header, file, queue);
+                } else {
+                    self.core.full.store(false, Ordering::Release);
+                    self.images.made.push_back((made.header, file));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Full && !self.shut.takes(&made.header) => {
+                // Its place in the chain goes to the next try; its ordinal is never used.
+                if self.images.previous.ordinal == made.header.ordinal {
+                    self.images.previous = made.header.previous;
+                }
+                self.core.full.store(true, Ordering::Release);
+                // Who waits for room learns that there is none.
+                self.core.room_waiters.wake(0);
+                if self.start.is_unwritten() && !made.control {
+                    self.ask_for_segment(true);
+                }
+            }
+            Err(error) if self.shut.takes(&made.header) => self.truncate_failed(error),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// An append found the disk full, or space was freed: try again.
+    pub(super) fn retry_make(&mut self) {
+        if self.core.full.load(Ordering::Relaxed) && !self.images.making {
+            // A trim that waits for its checkpoint may use the ballast.
+            let control = self.start.is_unwritten();
+            self.ask_for_segment(control);
+        }
+    }
+
+    /// Finds memory for the next image: fresh within the bound, else that of the oldest image
+    /// that is on disk in full.
+    fn find_memory(&mut self, queue: &mut dyn Queue) {
+        if self.images.idle.is_some() {
+            return;
+        }
+        if self.images.regions >= self.core.options.images() {
+            let oldest = self
+                .live
+                .front()
+                .is_some_and(|live| live.footer == FooterState::Sealed)
+                && self.live.len() > 1;
+            if !oldest {
+                return;
+            }
+            let Some(live) = self.live.pop_front() else {
+                return;
+            };
+            if let Some(memory) = self.retire(&live, queue) {
+                self.images.idle = Some(Idle {
+                    memory,
+                    zeroed: 0,
+                    known: true,
+                });
+                return;
+            }
+        }
+        match Region::new(self.end as usize + self.block as usize) {
+            Ok(memory) => {
+                self.images.regions += 1;
+                self.images.idle = Some(Idle {
+                    memory: Arc::new(memory),
+                    zeroed: 0,
+                    known: false,
+                });
+            }
+            Err(error) => self.fail(Error::io("mapping memory for a segment", error)),
+        }
+    }
+
+    /// Lets the images of sealed segments before `start` go, so that their files can.
+    pub(super) fn forget_before(&mut self, start: Position, queue: &mut dyn Queue) {
+        while self.live.len() > 1
+            && self.live.front().is_some_and(|live| {
+                live.footer == FooterState::Sealed && live.segment.ordinal() < start.segment()
+            })
+        {
+            let Some(live) = self.live.pop_front() else {
+                return;
+            };
+            let Some(memory) = self.retire(&live, queue) else {
+                continue;
+            };
+            if self.images.idle.is_none() {
+                self.images.idle = Some(Idle {
+                    memory,
+                    zeroed: 0,
+                    known: true,
+                });
+            } else {
+                queue.remove_region(&memory);
+                self.images.regions -= 1;
+            }
+        }
+    }
+
+    /// Takes an image out of reach. Its memory comes back unless somebody pins it.
+    fn retire(&mut self, live: &Live, queue: &mut dyn Queue) -> Option<Arc<Region>> {
+        *live.segment.image.lock() = None;
+        let memory = live.image.retire();
+        if memory.is_none() {
+            queue.remove_region(&live.memory);
+            self.images.regions -= 1;
+        }
+        memory
+    }
+
+    /// Zeroes one piece of idle memory; says whether there is more to zero.
+    pub(super) fn zero_piece(&mut self, queue: &mut dyn Queue) -> bool {
+        let Some(idle) = &mut self.images.idle else {
+            return false;
+        };
+        let len = idle.memory.len();
+        if idle.zeroed == len {
+            return false;
+        }
+        let to = (idle.zeroed + ZERO_BYTES).min(len);
+        image::zero_idle(&idle.memory, idle.zeroed..to);
+        idle.zeroed = to;
+        if to == len && !idle.known {
+            // Touched in pieces first: registering it then finds its pages present.
+            queue.add_region(&idle.memory);
+            idle.known = true;
+        }
+        // A turn follows at once, also to ready what is now zeroed.
+        true
+    }
+
+    fn ready_next(&mut self, _queue: &mut dyn Queue) {
+        let (Some((header, file)), Some(idle)) =
+            (self.images.made.pop_front(), self.images.idle.take())
+        else {
+            return;
+        };
+        self.install(header, file, idle.memory);
+        self.core.room_waiters.wake(0);
+    }
+
+    /// Makes a segment the next generation.
+    pub(super) fn install(&mut self, header: Header, file: Arc<dyn File>, memory: Arc<Region>) {
+        let image = Arc::new(Image::new(
+            header.ordinal,
+            header.seed(),
+            Arc::clone(&memory),
+        ));
+        let end = Some(self.end);
+        let segment = Segment::new(
+            header,
+            file,
+            end,
+            false,
+            Some(Arc::clone(&image)),
+            Summary::default(),
+        );
+        self.core
+            .segments
+            .write()
+            .list
+            .push_back(Arc::clone(&segment));
+        let generation = self.next_generation;
+        self.next_generation += 1;
+        self.live.push_back(Live::new(
+            generation,
+            segment,
+            Arc::clone(&image),
+            memory,
+            self.first,
+        ));
+        self.core.tail.ready(generation, image);
+    }
+
+    /// After a truncation: everything in memory goes, and zeroed memory for one segment comes
+    /// back, along with the files that were made ahead and are in nobody's chain any more.
+    pub(super) fn start_over(
+        &mut self,
+        queue: &mut dyn Queue,
+        header: &Header,
+    ) -> Result<(Arc<Region>, Vec<Arc<Segment>>)> {
+        let mut memory = None;
+        for live in std::mem::take(&mut self.live) {
+            if let Some(region) = self.retire(&live, queue) {
+                if memory.is_none() {
+                    memory = Some(region);
+                } else {
+                    queue.remove_region(&region);
+                    self.images.regions -= 1;
+                }
+            }
+        }
+        let ghosts = std::mem::take(&mut self.images.made)
+            .into_iter()
+            .map(|(header, file)| Segment::new(header, file, None, false, None, Summary::default()))
+            .collect();
+        self.images.previous = Link {
+            ordinal: header.ordinal,
+            end_bytes: header.frames().end,
+        };
+        let memory = match memory {
+            Some(memory) => {
+                image::zero_idle(&memory, 0..memory.len());
+                memory
+            }
+            None => {
+                let bytes = self.end as usize + self.block as usize;
+                let memory = Arc::new(
+                    Region::new(bytes)
+                        .map_err(|error| Error::io("mapping memory for a segment", error))?,
+                );
+                queue.add_region(&memory);
+                self.images.regions += 1;
+                memory
+            }
+        };
+        Ok((memory, ghosts))
+    }
+}

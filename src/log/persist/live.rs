@@ -1,0 +1,89 @@
+//! Segments in memory, as the persister sees them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::disk::Region;
+use crate::log::core::{Segment, Summary};
+use crate::log::position::Position;
+use crate::log::tail::image::Image;
+
+/// A segment with an image. Offsets are bytes of the segment's file; they only grow:
+/// `durable <= submitted <= frontier <= end`.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) generation: u64,
+    pub(super) segment: Arc<Segment>,
+    pub(super) image: Arc<Image>,
+    pub(super) memory: Arc<Region>,
+    /// Everything before is committed.
+    pub(super) frontier: u64,
+    /// Everything before was submitted; a multiple of the block.
+    pub(super) submitted: u64,
+    /// Everything before is on disk.
+    pub(super) durable: u64,
+    /// Writes under way, in order of their place.
+    pub(super) writes: VecDeque<Piece>,
+    pub(super) summary: Summary,
+    pub(super) footer: FooterState,
+}
+
+/// A write under way.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) op: u32,
+    pub(super) to: u64,
+    pub(super) done: bool,
+}
+
+/// How far a segment's footer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FooterState {
+    Open,
+    Submitted,
+    Sealed,
+}
+
+impl Live {
+    pub(super) fn new(
+        generation: u64,
+        segment: Arc<Segment>,
+        image: Arc<Image>,
+        memory: Arc<Region>,
+        at: u64,
+    ) -> Self {
+        let summary = segment.summary.lock().clone();
+        Self {
+            generation,
+            segment,
+            image,
+            memory,
+            frontier: at,
+            submitted: at,
+            durable: at,
+            writes: VecDeque::new(),
+            summary,
+            footer: FooterState::Open,
+        }
+    }
+
+    pub(super) fn position(&self, offset: u64) -> Position {
+        Position::new(self.segment.ordinal(), offset)
+    }
+
+    /// Marks a write as done and moves the durable offset over the contiguous prefix. Says whether
+    /// the write was one of this segment's.
+    pub(super) fn complete(&mut self, op: u32) -> bool {
+        let Some(piece) = self.writes.iter_mut().find(|piece| piece.op == op) else {
+            return false;
+        };
+        piece.done = true;
+        while self.writes.front().is_some_and(|piece| piece.done) {
+            self.durable = self
+                .writes
+                .pop_front()
+                .map_or(self.durable, |piece| piece.to);
+        }
+        true
+    }
+}

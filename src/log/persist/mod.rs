@@ -1,0 +1,461 @@
+//! The persister of one log: finds what is committed, writes it in groups, moves the watermark.
+//!
+//! **Group commit without timers**: whatever was committed while the last writes were in flight is
+//! the next group. Only contiguous, committed, whole blocks are written, each once. Small groups
+//! go one at a time; large ones keep several writes in flight.
+//!
+//! One state, driven by the engine's thread alone ([`Client`]); handles talk to it through
+//! [`Core`]. The parts: `group` decides what to write, `images` keeps segments ready ahead and
+//! takes memory back, `seal` writes footers and trims, `control` closes and truncates.
+
+mod control;
+mod group;
+mod images;
+mod live;
+mod seal;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::{Disk, File, Queue, Region};
+use crate::engine::{Client, Shared};
+use crate::error::{Error, ErrorKind};
+use crate::log::core::{Core, Request, Segment};
+use crate::log::make::Spares;
+use crate::log::position::Position;
+use crate::sync::atomic::Ordering;
+
+pub(crate) use images::Made;
+use live::Live;
+
+/// How long a log is left alone before a trailing checkpoint attests its last group.
+const TRAILING_NS: u64 = 5_000_000;
+
+/// The persister's state.
+pub(crate) struct Persist {
+    core: Arc<Core>,
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    lock: Option<Arc<dyn File>>,
+    client: u32,
+    next_op: u32,
+    block: u64,
+    /// Where frames begin and end in a segment.
+    first: u64,
+    end: u64,
+    /// Segments in memory, oldest first; the last may be one that is ready ahead.
+    live: VecDeque<Live>,
+    /// The generation in which the frontier stands.
+    frontier_generation: u64,
+    next_generation: u64,
+    in_flight: usize,
+    images: images::Images,
+    spares: Arc<Spares>,
+    footer: seal::FooterWrite,
+    /// What the last checkpoint attested, where the last frame ended that is no checkpoint or
+    /// padding, and the last checkpoint's time.
+    attested: Position,
+    data_end: Position,
+    last_time_unix_ns: u64,
+    records_total: u64,
+    epoch: u64,
+    ordinal_max: u64,
+    start: seal::Start,
+    shut: control::Shut,
+    close_after_truncate: bool,
+    /// The first write after a resumed clean close stands alone until it is complete.
+    alone: bool,
+    /// What changed since the last `settle`.
+    progressed: bool,
+    last_active_ns: u64,
+    /// Since when the frontier has waited for an open claim.
+    stuck: Option<(Position, u64)>,
+    failed: bool,
+    finished: bool,
+}
+
+/// How a log's persister begins.
+pub(crate) struct Beginning {
+    pub(crate) core: Arc<Core>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) lock: Arc<dyn File>,
+    pub(crate) spares: Arc<Spares>,
+    /// The segment that appends go on in, its memory, and where.
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) image: Arc<crate::log::tail::image::Image>,
+    pub(crate) memory: Arc<Region>,
+    pub(crate) at: u64,
+    /// Whether it is the resumed tail of a clean close.
+    pub(crate) resumed: bool,
+    pub(crate) records_total: u64,
+    pub(crate) last_time_unix_ns: u64,
+    pub(crate) epoch: u64,
+    pub(crate) ordinal_max: u64,
+}
+
+/// The generation that an opening begins with.
+pub(crate) const FIRST_GENERATION: u64 = 1;
+
+impl Persist {
+    pub(crate) fn new(beginning: Beginning) -> Self {
+        let Beginning {
+            core,
+            shared,
+            lock,
+            spares,
+            segment,
+            image,
+            memory,
+            at,
+            resumed,
+            ..
+        } = beginning;
+        let (first, end) = core.tail.limits();
+        let block = u64::from(segment.header.block_bytes);
+        let position = Position::new(segment.ordinal(), at);
+        let disk = Arc::clone(&shared.disk);
+        let now = disk.now_monotonic_ns();
+        let flow = images::Images::new(&segment, now);
+        let footer = seal::FooterWrite::default();
+        let start = seal::Start::new(core.start());
+        Self {
+            live: VecDeque::from([Live::new(FIRST_GENERATION, segment, image, memory, at)]),
+            core,
+            shared,
+            disk,
+            lock: Some(lock),
+            client: 0,
+            next_op: 0,
+            block,
+            first,
+            end,
+            frontier_generation: FIRST_GENERATION,
+            next_generation: FIRST_GENERATION + 1,
+            in_flight: 0,
+            images: flow,
+            spares,
+            footer,
+            attested: position,
+            data_end: position,
+            last_time_unix_ns: beginning.last_time_unix_ns,
+            records_total: beginning.records_total,
+            epoch: beginning.epoch,
+            ordinal_max: beginning.ordinal_max,
+            start,
+            shut: control::Shut::Open,
+            close_after_truncate: false,
+            alone: resumed,
+            progressed: false,
+            last_active_ns: now,
+            stuck: None,
+            failed: false,
+            finished: false,
+        }
+    }
+
+    fn next_op(&mut self) -> u32 {
+        self.next_op = self.next_op.wrapping_add(1);
+        self.next_op
+    }
+
+    /// The live segment of a generation.
+    fn live(&self, generation: u64) -> Option<&Live> {
+        let oldest = self.live.front()?.generation;
+        self.live.get(generation.checked_sub(oldest)? as usize)
+    }
+
+    /// The live segment in which the frontier stands.
+    fn front(&self) -> &Live {
+        self.live(self.frontier_generation)
+            .expect("the frontier stands in a live segment")
+    }
+
+    /// Where the frontier stands.
+    fn frontier(&self) -> Position {
+        let live = self.front();
+        live.position(live.frontier)
+    }
+
+    /// Ends the log: nothing is acknowledged any more, everybody is told.
+    fn fail(&mut self, error: Error) {
+        if !self.failed {
+            self.failed = true;
+            #[cfg(feature = "tracing")]
+            tracing::error!(path = %self.core.path.display(), %error, "the log failed");
+            self.core.fail(
+                error
+                    .at_path(&self.core.path)
+                    .remedy("what was acknowledged is safe; open the log again to go on"),
+            );
+            self.answer_all();
+        }
+    }
+
+    /// Handles learn that the log is closed.
+    fn end(&mut self) {
+        self.finished = true;
+        self.core.finish();
+        self.answer_all();
+    }
+
+    /// Tells everybody who still waits for an answer that none will come.
+    fn answer_all(&mut self) {
+        let error = self
+            .core
+            .failure()
+            .cloned()
+            .unwrap_or_else(|| self.core.closed_error());
+        for reply in self.start.take_replies().chain(self.shut.take_reply()) {
+            reply.send(Err(error.clone()));
+        }
+        let requests = std::mem::take(&mut *self.core.requests.lock());
+        for request in requests {
+            if let Request::Trim(_, reply) | Request::Truncate(_, reply) = request {
+                reply.send(Err(error.clone()));
+            }
+        }
+    }
+
+    /// Moves the durable watermark over what is contiguous, and the bound with it.
+    fn publish(&mut self) {
+        let mut durable = None;
+        for live in &self.live {
+            if durable.is_none() || live.durable > self.first {
+                durable = Some((live.position(live.durable), live.generation, live.durable));
+            }
+            if live.durable < self.end {
+                break;
+            }
+        }
+        let Some((position, generation, offset)) = durable else {
+            return;
+        };
+        // A truncation that is under way acknowledges nothing beyond its cut.
+        let position = self.shut.cap(position);
+        if position > self.core.durable() {
+            self.core.set_durable(position);
+            self.progressed = true;
+        }
+        let room = self.end - self.first;
+        let reach = (offset - self.first) + self.core.options.unsynced_bound();
+        self.core
+            .tail
+            .set_limit(generation + reach / room, self.first + reach % room);
+    }
+
+    fn take_requests(&mut self, queue: &mut dyn Queue) {
+        loop {
+            let Some(request) = self.core.requests.lock().pop_front() else {
+                return;
+            };
+            self.progressed = true;
+            match request {
+                Request::Close => self.shut_for_close(),
+                Request::Trim(position, reply) => self.trim(position, Some(reply)),
+                Request::Truncate(position, reply) => self.shut_for_truncate(position, reply),
+                Request::Made(made) => self.made(made, queue),
+                Request::Retry => self.retry_make(),
+            }
+        }
+    }
+
+    /// Fails the log when one claim has kept everything waiting for too long.
+    fn check_stalled(&mut self, now: u64) {
+        let tail = self.core.tail.now();
+        let front = self.front();
+        let waiting = tail.generation != front.generation & crate::log::tail::word::GENERATION_MASK
+            || tail.offset > front.frontier;
+        let frontier = self.frontier();
+        if !waiting || self.core.tail.shut() == Some(crate::log::tail::Refusal::Poisoned) {
+            self.stuck = None;
+        } else if self.stuck.is_none_or(|(at, _)| at != frontier) {
+            self.stuck = Some((frontier, now));
+        }
+        let since = self.stuck.map_or(0, |(_, since)| since);
+        self.core
+            .counters
+            .stuck_since_ns
+            .store(since, Ordering::Relaxed);
+        let limit = self.core.options.stall_limit;
+        if since != 0 && now.saturating_sub(since) >= limit.as_nanos() as u64 {
+            self.fail(
+                Error::new(
+                    ErrorKind::Stalled,
+                    format!("a claim was neither committed nor dropped for {limit:?}"),
+                )
+                .at_position(frontier),
+            );
+        }
+    }
+}
+
+impl Client for Persist {
+    fn attach(&mut self, id: u32, queue: &mut dyn Queue) {
+        self.client = id;
+        if let Some(lock) = &self.lock {
+            queue.hold(lock);
+        }
+        for live in &self.live {
+            queue.add_region(&live.memory);
+        }
+        self.publish();
+        self.core.room_waiters.wake_all();
+    }
+
+    fn complete(&mut self, op: u32, result: io::Result<()>) {
+        self.in_flight -= 1;
+        self.progressed = true;
+        if let Err(error) = result {
+            let error = Error::io("writing the log", error).at_position(self.core.durable());
+            // A full disk cannot be told from a broken one here: the space was allocated.
+            self.fail(if error.kind() == ErrorKind::Full {
+                error.into_fatal()
+            } else {
+                error
+            });
+            return;
+        }
+        if self.failed {
+            return;
+        }
+        if self.footer.op == Some(op) {
+            self.footer_done();
+        } else {
+            for live in &mut self.live {
+                if live.complete(op) {
+                    break;
+                }
+            }
+        }
+        if self.in_flight == 0 {
+            self.alone = false;
+        }
+        self.publish();
+    }
+
+    fn turn(&mut self, queue: &mut dyn Queue) {
+        if self.is_over() {
+            return;
+        }
+        self.take_requests(queue);
+        self.scan();
+        self.keep_ready(queue);
+        self.write_groups(queue);
+        self.write_footer(queue);
+        self.advance_shut();
+    }
+
+    fn settle(&mut self, queue: &mut dyn Queue) -> bool {
+        if self.is_over() {
+            if self.in_flight == 0 && !self.finished {
+                self.release(queue);
+                self.end();
+            }
+            return false;
+        }
+        let progressed = std::mem::take(&mut self.progressed);
+        if progressed {
+            self.last_active_ns = self.disk.now_monotonic_ns();
+            self.core.durable_waiters.wake(self.core.durable().to_u64());
+            self.core.room_waiters.wake(0);
+            self.finish_trims(queue);
+            self.retain();
+        } else if self.retention_due() {
+            self.retain();
+        }
+        let zeroing = self.zero_piece(queue);
+        progressed || zeroing
+    }
+
+    fn arm(&mut self) -> bool {
+        if self.is_over() {
+            return self.in_flight == 0 && !self.finished;
+        }
+        let now = self.disk.now_monotonic_ns();
+        self.check_stalled(now);
+        if self.failed {
+            return true;
+        }
+        self.core.arm(self.wish());
+        // Look once more: what was committed before the wish was seen wakes nobody.
+        self.scan();
+        let overdue = self.deadline_ns().is_some_and(|deadline| deadline <= now);
+        let work = self.has_group() || overdue || !self.core.requests.lock().is_empty();
+        if work {
+            self.core.disarm();
+        }
+        work
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        if self.is_over() {
+            return None;
+        }
+        let stalled = self
+            .stuck
+            .map(|(_, since)| since + self.core.options.stall_limit.as_nanos() as u64);
+        let trailing = self
+            .wants_trailing()
+            .then_some(self.last_active_ns + TRAILING_NS);
+        [stalled, trailing, self.retention_deadline_ns()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn queue_failed(&mut self, error: &io::Error) {
+        // Nothing completes any more: the kernel closes what is open.
+        self.in_flight = 0;
+        let error = io::Error::new(error.kind(), error.to_string());
+        self.fail(Error::io("the queue to the disk failed", error));
+        self.lock = None;
+        if !self.finished {
+            self.end();
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished
+    }
+}
+
+impl Persist {
+    /// Whether nothing will be written any more: failed, or closed.
+    fn is_over(&self) -> bool {
+        self.failed || self.finished || self.shut.is_done()
+    }
+
+    /// Gives the queue back what was announced to it, and the lock to whoever comes next.
+    fn release(&mut self, queue: &mut dyn Queue) {
+        for live in &self.live {
+            queue.remove_region(&live.memory);
+        }
+        self.images.release(queue);
+        self.footer.release(queue);
+        if let Some(lock) = self.lock.take() {
+            queue.release(&lock);
+        }
+    }
+}
+
+impl Drop for Persist {
+    fn drop(&mut self) {
+        // The engine ended before this log was closed: nobody will ever finish it.
+        if !self.finished {
+            self.core
+                .fail(Error::new(ErrorKind::Closed, "the engine ended"));
+            self.end();
+        }
+    }
+}
+
+/// Rounds down to a multiple of a power of two.
+fn floor(value: u64, unit: u64) -> u64 {
+    value & !(unit - 1)
+}
+
+/// Rounds up to a multiple of a power of two.
+fn ceil(value: u64, unit: u64) -> u64 {
+    floor(value + unit - 1, unit)
+}

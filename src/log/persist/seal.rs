@@ -1,0 +1,315 @@
+//! Behind the tail: footers, the log's start, retention.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::disk::{Queue, Region, Write};
+use crate::engine::Token;
+use crate::error::{Error, ErrorKind};
+use crate::log::core::{Reply, Request, Segment};
+use crate::log::make;
+use crate::log::options::SealedSegment;
+use crate::log::persist::Persist;
+use crate::log::persist::live::FooterState;
+use crate::log::position::Position;
+use crate::log::segment::Footer;
+use crate::log::stats::Counters;
+use crate::log::tail::image;
+
+/// The footer that is under way; one at a time, so that they become durable in order.
+#[derive(Debug, Default)]
+pub(super) struct FooterWrite {
+    pub(super) op: Option<u32>,
+    memory: Option<Arc<Region>>,
+}
+
+impl FooterWrite {
+    pub(super) fn release(&mut self, queue: &mut dyn Queue) {
+        if let Some(memory) = self.memory.take() {
+            queue.remove_region(&memory);
+        }
+    }
+}
+
+/// Where the log begins: as wanted, as written, as durable. Nothing is removed before the last.
+pub(super) struct Start {
+    wanted: Position,
+    written: Position,
+    durable: Position,
+    /// Starts that are written, and where the checkpoints end that carry them.
+    pending: VecDeque<(Position, Position)>,
+    replies: Vec<(Position, Reply)>,
+}
+
+impl Start {
+    pub(super) fn new(start: Position) -> Self {
+        Self {
+            wanted: start,
+            written: start,
+            durable: start,
+            pending: VecDeque::new(),
+            replies: Vec::new(),
+        }
+    }
+
+    pub(super) fn wanted(&self) -> Position {
+        self.wanted
+    }
+
+    pub(super) fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// Whether a checkpoint has yet to carry the start.
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.wanted > self.written
+    }
+
+    /// A checkpoint that ends here carries the wanted start.
+    pub(super) fn noted(&mut self, end: Position) {
+        if self.is_unwritten() {
+            self.written = self.wanted;
+            self.pending.push_back((self.wanted, end));
+        }
+    }
+
+    pub(super) fn take_replies(&mut self) -> impl Iterator<Item = Reply> + use<> {
+        std::mem::take(&mut self.replies)
+            .into_iter()
+            .map(|(_, reply)| reply)
+    }
+}
+
+impl Persist {
+    /// Pushes the footer of the oldest segment that is on disk in full.
+    pub(super) fn write_footer(&mut self, queue: &mut dyn Queue) {
+        if self.footer.op.is_some() {
+            return;
+        }
+        let Some(index) = self
+            .live
+            .iter()
+            .position(|live| live.footer == FooterState::Open)
+        else {
+            return;
+        };
+        if self.live[index].durable < self.end {
+            return;
+        }
+        let block = self.block as usize;
+        let memory = match &self.footer.memory {
+            Some(memory) => Arc::clone(memory),
+            None => match Region::new(block) {
+                Ok(memory) => {
+                    let memory = Arc::new(memory);
+                    self.footer.memory = Some(Arc::clone(&memory));
+                    memory
+                }
+                Err(error) => {
+                    return self.fail(Error::io("mapping memory for a footer", error));
+                }
+            },
+        };
+        let op = self.next_op();
+        let live = &mut self.live[index];
+        let header = &live.segment.header;
+        let footer = Footer {
+            log_id: header.log_id,
+            ordinal: header.ordinal,
+            epoch: header.epoch,
+            previous: header.previous,
+            salt: header.salt,
+            end_bytes: self.end,
+            records: live.summary.records,
+            payload_bytes: live.summary.payload_bytes,
+            log_start: self.start.durable,
+            records_total: self.records_total,
+            times: live.summary.times.clone(),
+        };
+        image::fill_idle(&memory, |bytes| footer.write(bytes));
+        live.footer = FooterState::Submitted;
+        self.footer.op = Some(op);
+        self.in_flight += 1;
+        queue.push(Write {
+            file: Arc::clone(&live.segment.file),
+            file_offset: self.end,
+            region: memory,
+            region_offset: 0,
+            len: block,
+            token: Token::new(self.client, op).raw(),
+        });
+        Counters::add(&self.core.counters.writes, 1);
+        Counters::add(&self.core.counters.written_bytes, self.block);
+    }
+
+    /// The footer is on disk: the segment is sealed.
+    pub(super) fn footer_done(&mut self) {
+        self.footer.op = None;
+        let Some(live) = self
+            .live
+            .iter_mut()
+            .find(|live| live.footer == FooterState::Submitted)
+        else {
+            return;
+        };
+        live.footer = FooterState::Sealed;
+        live.segment.summary.lock().clone_from(&live.summary);
+        live.segment.set_sealed();
+        let sealed = SealedSegment {
+            ordinal: live.segment.ordinal(),
+            positions: live.position(self.first)..live.position(self.end),
+            records: live.summary.records,
+            payload_bytes: live.summary.payload_bytes,
+            time: SystemTime::UNIX_EPOCH + Duration::from_nanos(self.last_time_unix_ns),
+        };
+        if let Some(hook) = &self.core.options.on_seal {
+            // The embedder's code: its panic must not end the thread that persists.
+            let call = std::panic::AssertUnwindSafe(|| hook(&sealed));
+            let _ = std::panic::catch_unwind(call);
+        }
+    }
+
+    /// Moves the log's start forward.
+    pub(super) fn trim(&mut self, position: Position, reply: Option<Reply>) {
+        if position > self.core.durable() {
+            if let Some(reply) = reply {
+                reply.send(Err(Error::new(
+                    ErrorKind::Invalid,
+                    "a log cannot be trimmed beyond what is on disk",
+                )
+                .at_position(self.core.durable())));
+            }
+            return;
+        }
+        if position > self.start.wanted {
+            self.start.wanted = position;
+            self.core.set_start(position);
+        }
+        if let Some(reply) = reply {
+            self.start.replies.push((position, reply));
+        }
+        if self.core.full.load(crate::sync::atomic::Ordering::Relaxed) {
+            self.retry_make();
+        }
+        self.progressed = true;
+    }
+
+    /// Starts that became durable: answers, and removes what lies before them.
+    pub(super) fn finish_trims(&mut self, queue: &mut dyn Queue) {
+        let durable = self.core.durable();
+        while let Some((start, end)) = self.start.pending.front().copied() {
+            if end > durable {
+                break;
+            }
+            self.start.durable = start;
+            self.start.pending.pop_front();
+        }
+        let start = self.start.durable;
+        self.start.replies.retain(|(position, reply)| {
+            let covered = *position <= start;
+            if covered {
+                reply.send(Ok(start));
+            }
+            !covered
+        });
+        self.remove_before(start, queue);
+    }
+
+    /// Removes the sealed segments that lie wholly before `start`.
+    fn remove_before(&mut self, start: Position, queue: &mut dyn Queue) {
+        self.forget_before(start, queue);
+        let mut gone = Vec::new();
+        {
+            let mut segments = self.core.segments.write();
+            while let Some(oldest) = segments.list.front() {
+                let in_memory = oldest.image.lock().is_some();
+                if !oldest.is_sealed() || oldest.ordinal() >= start.segment() || in_memory {
+                    break;
+                }
+                gone.extend(segments.list.pop_front());
+            }
+        }
+        self.remove(gone);
+    }
+
+    /// Has the keeper remove segments that are in nobody's list any more.
+    pub(super) fn remove(&mut self, gone: Vec<Arc<Segment>>) {
+        if gone.is_empty() {
+            return;
+        }
+        let (core, spares) = (Arc::clone(&self.core), Arc::clone(&self.spares));
+        self.shared.jobs.push(move || {
+            let keep = core.options.spare_segments as usize;
+            let removed = make::remove(&*core.dir, &spares, gone, keep);
+            // What could not be removed is found and removed by the next opening.
+            if removed.is_ok() && core.full.load(crate::sync::atomic::Ordering::Acquire) {
+                core.request(Request::Retry);
+            }
+        });
+    }
+
+    /// Drops what retention does not keep.
+    pub(super) fn retain(&mut self) {
+        let options = &self.core.options;
+        if options.retain_bytes.is_none() && options.retain_age.is_none() {
+            return;
+        }
+        let now = self.disk.now_unix_ns();
+        let mut start = self.start.wanted;
+        {
+            let segments = self.core.segments.read();
+            let mut bytes: u64 = segments
+                .list
+                .iter()
+                .map(|segment| segment.header.segment_bytes)
+                .sum();
+            for (segment, next) in segments.list.iter().zip(segments.list.iter().skip(1)) {
+                if !segment.is_sealed() {
+                    break;
+                }
+                let old = options
+                    .retain_age
+                    .is_some_and(|age| expires(segment, age) <= now);
+                if !old && options.retain_bytes.is_none_or(|bound| bytes <= bound) {
+                    break;
+                }
+                bytes -= segment.header.segment_bytes;
+                start = start.max(next.first());
+            }
+        }
+        if start > self.start.wanted && start <= self.core.durable() {
+            self.trim(start, None);
+        }
+    }
+
+    /// Whether retention by age has something to do.
+    pub(super) fn retention_due(&self) -> bool {
+        self.retention_deadline_ns()
+            .is_some_and(|due| due <= self.disk.now_monotonic_ns())
+    }
+
+    /// When retention by age has something to do next.
+    pub(super) fn retention_deadline_ns(&self) -> Option<u64> {
+        let age = self.core.options.retain_age?;
+        let segments = self.core.segments.read();
+        let oldest = segments
+            .list
+            .iter()
+            .find(|segment| segment.ordinal() >= self.start.wanted.segment())
+            .filter(|segment| segment.is_sealed())?;
+        let left = expires(oldest, age).saturating_sub(self.disk.now_unix_ns());
+        Some(self.disk.now_monotonic_ns() + left)
+    }
+}
+
+/// When a segment's newest record is older than `age`, in nanoseconds since 1970.
+fn expires(segment: &Segment, age: Duration) -> u64 {
+    let summary = segment.summary.lock();
+    let newest = summary
+        .times
+        .entries()
+        .last()
+        .map_or(segment.header.created_unix_ns, |entry| entry.time_unix_ns);
+    newest.saturating_add(age.as_nanos().min(u64::MAX.into()) as u64)
+}
