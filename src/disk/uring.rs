@@ -250,9 +250,11 @@ mod tests {
         (block % 251) as u8 + 1
     }
 
+    type Start = (Uring, Arc<dyn File>, Arc<Region>, PathBuf);
+
     /// A queue on a ring, a file for it, and memory whose blocks all differ. `None`, said aloud,
     /// where there is no io_uring.
-    fn start(name: &str) -> Option<(Uring, Arc<dyn File>, Arc<Region>, PathBuf)> {
+    fn start(name: &str) -> Option<Start> {
         let queue = match Uring::new(Bell::new().unwrap(), true) {
             Ok(queue) => queue,
             Err(error) => {
