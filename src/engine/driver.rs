@@ -207,6 +207,7 @@ impl Drop for Driver {
         let arrived = self.shared.arrivals.lock().take();
         drop(arrived);
         self.clients.clear();
+        self.shared.jobs.close();
     }
 }
 
@@ -263,5 +264,4 @@ pub(super) fn run(
         }
         idle_since = None;
     }
-    shared.jobs.close();
 }
