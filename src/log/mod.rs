@@ -18,6 +18,7 @@ mod stats;
 #[allow(unsafe_code)]
 pub(crate) mod tail;
 mod ticket;
+mod view;
 mod watch;
 
 use std::path::Path;
@@ -37,6 +38,7 @@ pub use read::{
 };
 pub use stats::Stats;
 pub use ticket::{Acknowledged, Ticket};
+pub use view::{LogView, ViewReader, ViewRecord};
 pub use watch::Durable;
 
 use self::core::{Reply, Request};
