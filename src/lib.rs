@@ -4,6 +4,9 @@
 pub mod disk;
 mod engine;
 mod error;
+#[cfg(any(fuzzing, feature = "sim"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod log;
 #[cfg(ringbolt_loom)]
 #[doc(hidden)]

@@ -339,22 +339,55 @@ impl Log {
         self.ask(|reply| Request::Truncate(position, reply))
     }
 
+    /// [`Log::trim`], awaited. Dropped before it is done, the future leaves the trim to go on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::trim`].
+    pub async fn trim_async(&self, position: Position) -> Result<Position> {
+        self.ask_async(|reply| Request::Trim(position, reply)).await
+    }
+
+    /// [`Log::truncate`], awaited. Dropped before it is done, the future leaves the truncation to
+    /// go on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::truncate`].
+    pub async fn truncate_async(&self, position: Position) -> Result<Position> {
+        self.ask_async(|reply| Request::Truncate(position, reply))
+            .await
+    }
+
     fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {
+        let reply = Reply::new();
+        match self.send(request(reply.clone()), &reply) {
+            Some(answer) => answer,
+            None => reply.wait(),
+        }
+    }
+
+    async fn ask_async(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {
+        let reply = Reply::new();
+        match self.send(request(reply.clone()), &reply) {
+            Some(answer) => answer,
+            None => watch::wait_async(&reply.0.waiters, 0, || reply.get()).await,
+        }
+    }
+
+    /// Hands a request to the persister; an answer, if there is one at once.
+    fn send(&self, request: Request, reply: &Reply) -> Option<Result<Position>> {
         let core = self.core();
         if core.is_forked() {
-            return Err(core.refused(tail::Refusal::Forked));
+            return Some(Err(core.refused(tail::Refusal::Forked)));
         }
-        let reply = Reply::new();
-        core.request(request(reply.clone()));
+        core.request(request);
         // The persister may have gone before it saw the request; then nobody answers it.
-        if core.is_finished() {
-            let error = core
-                .failure()
-                .cloned()
-                .unwrap_or_else(|| core.closed_error());
-            return reply.get().unwrap_or(Err(error));
-        }
-        reply.wait()
+        core.is_finished().then(|| {
+            let error = core.failure().cloned();
+            let error = error.unwrap_or_else(|| core.closed_error());
+            reply.get().unwrap_or(Err(error))
+        })
     }
 
     /// What the log counts, and how it stands.
