@@ -3,7 +3,8 @@
 //! Three things prove it: a footer, for its segment; a segment of a later epoch, for the one it
 //! builds on; a checkpoint, for all before its watermark. Where neither of the first two is there
 //! the frames are scanned for checkpoints, each once: what cannot be read yet is looked at again
-//! from its block on.
+//! from its block on. (Damage in a segment that nothing else proves looks like that, too: the view
+//! stops there until the segment is sealed. Recovery and `ringbolt verify` tell the two apart.)
 
 use crate::disk::Dir;
 use crate::error::Result;
@@ -81,7 +82,9 @@ impl Attest {
                 Place::Before => self.restart_at(chain, 0),
                 Place::Beyond => return Ok(()),
             };
-            let Some(header) = chain.get(index) else { return Ok(()) };
+            let Some(header) = chain.get(index) else {
+                return Ok(());
+            };
             let end = chain.end_of(index);
             let end_position = Position::new(header.ordinal, end);
             if chain.is_settled(index) {
@@ -104,7 +107,9 @@ impl Attest {
 
     /// Scans one segment from where the scan stands.
     fn scan(&mut self, dir: &dyn Dir, chain: &Chain, index: usize, end: u64) -> Result<()> {
-        let Some(header) = chain.get(index) else { return Ok(()) };
+        let Some(header) = chain.get(index) else {
+            return Ok(());
+        };
         let ordinal = header.ordinal;
         if self.scanned == first(header) {
             if let Some(sealed) = sealed_to(dir, chain, index)? {
@@ -113,10 +118,16 @@ impl Attest {
                 return Ok(());
             }
         }
-        if self.file.as_ref().is_none_or(|file| file.header.ordinal != ordinal) {
+        if self
+            .file
+            .as_ref()
+            .is_none_or(|file| file.header.ordinal != ordinal)
+        {
             self.file = SegmentFile::open(dir, ordinal)?;
         }
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
         // The last look may have been at a block that was just being written.
         file.forget(self.scanned.offset_bytes());
         loop {
@@ -137,8 +148,12 @@ impl Attest {
 
 /// Up to where the segment's footer proves it.
 fn sealed_to(dir: &dyn Dir, chain: &Chain, index: usize) -> Result<Option<Position>> {
-    let Some(header) = chain.get(index) else { return Ok(None) };
-    let Some(mut file) = SegmentFile::open(dir, header.ordinal)? else { return Ok(None) };
+    let Some(header) = chain.get(index) else {
+        return Ok(None);
+    };
+    let Some(mut file) = SegmentFile::open(dir, header.ordinal)? else {
+        return Ok(None);
+    };
     let end = chain.end_of(index);
     let footer = file.footer(dir)?.filter(|footer| footer.end_bytes >= end);
     Ok(footer.map(|_| Position::new(header.ordinal, end)))

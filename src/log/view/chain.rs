@@ -50,9 +50,11 @@ impl Chain {
                 return Ok(true);
             }
         }
-        Err(Error::new(ErrorKind::Locked, "its newest segment cannot be opened")
-            .at_path(dir.path())
-            .remedy("try again when whoever holds it is done"))
+        Err(
+            Error::new(ErrorKind::Locked, "its newest segment cannot be opened")
+                .at_path(dir.path())
+                .remedy("try again when whoever holds it is done"),
+        )
     }
 
     /// Follows the links back from the newest segment; `None` when that vanished meanwhile.
@@ -64,7 +66,10 @@ impl Chain {
                 // The newest one must be there; an older one may be trimmed at any time.
                 return Ok((!segments.is_empty()).then(|| reversed(segments)));
             };
-            if segments.first().is_some_and(|newest| newest.log_id != header.log_id) {
+            if segments
+                .first()
+                .is_some_and(|newest| newest.log_id != header.log_id)
+            {
                 let foreign = Error::new(ErrorKind::Damaged, "it belongs to another log");
                 return Err(about(dir, ordinal, foreign));
             }
@@ -78,7 +83,9 @@ impl Chain {
         if let Some(header) = self.known.get(&ordinal) {
             return Ok(Some(*header));
         }
-        let Some(file) = SegmentFile::open(dir, ordinal)? else { return Ok(None) };
+        let Some(file) = SegmentFile::open(dir, ordinal)? else {
+            return Ok(None);
+        };
         self.known.insert(ordinal, file.header);
         Ok(Some(file.header))
     }
@@ -92,14 +99,20 @@ impl Chain {
     }
 
     pub(super) fn index_of(&self, ordinal: u64) -> Option<usize> {
-        self.segments.binary_search_by_key(&ordinal, |header| header.ordinal).ok()
+        self.segments
+            .binary_search_by_key(&ordinal, |header| header.ordinal)
+            .ok()
     }
 
     /// Where the frames of the segment with this index end, or can end at most, in bytes.
     pub(super) fn end_of(&self, index: usize) -> u64 {
-        let Some(header) = self.segments.get(index) else { return 0 };
+        let Some(header) = self.segments.get(index) else {
+            return 0;
+        };
         let end = header.frames().end;
-        self.segments.get(index + 1).map_or(end, |next| next.previous.end_bytes.min(end))
+        self.segments
+            .get(index + 1)
+            .map_or(end, |next| next.previous.end_bytes.min(end))
     }
 
     /// Whether the segment behind this one was made when all of this one was settled: by a later
@@ -119,7 +132,9 @@ impl Chain {
     /// Where a position stands.
     pub(super) fn locate(&self, position: Position) -> Place {
         let ordinal = position.segment();
-        let behind = self.segments.partition_point(|header| header.ordinal <= ordinal);
+        let behind = self
+            .segments
+            .partition_point(|header| header.ordinal <= ordinal);
         if let Some(index) = self.index_of(ordinal) {
             return match position.offset_bytes() <= self.end_of(index) {
                 true => Place::In(index),
@@ -148,10 +163,13 @@ fn reversed(mut segments: Vec<Header>) -> Vec<Header> {
 }
 
 fn list(dir: &dyn Dir) -> Result<BTreeSet<u64>> {
-    let entries =
-        dir.list().map_err(|error| Error::io("listing the log", error).at_path(dir.path()))?;
-    let listed: BTreeSet<u64> =
-        entries.iter().filter_map(|entry| segment::parse_file_name(&entry.name)).collect();
+    let entries = dir
+        .list()
+        .map_err(|error| Error::io("listing the log", error).at_path(dir.path()))?;
+    let listed: BTreeSet<u64> = entries
+        .iter()
+        .filter_map(|entry| segment::parse_file_name(&entry.name))
+        .collect();
     // A writer makes its lock first, and a segment at once.
     if listed.is_empty() && !entries.iter().any(|entry| entry.name == LOCK_NAME) {
         return Err(Error::new(ErrorKind::NotALog, "there is no segment in it")

@@ -42,7 +42,12 @@ impl SegmentFile {
         match parsed {
             Some(header) if header.ordinal == ordinal => {
                 let seed = header.seed();
-                Ok(Some(Self { header, seed, len, window }))
+                Ok(Some(Self {
+                    header,
+                    seed,
+                    len,
+                    window,
+                }))
             }
             // Between its removal and its next use a file may be anything.
             _ if !is_named(dir, &name).map_err(at)? => Ok(None),
@@ -85,7 +90,9 @@ impl SegmentFile {
         let mut need = frame::PAD_BYTES_MIN as u64;
         loop {
             if offset + need > limit {
-                return Ok(Err(NoFrame::Short { needed_bytes: need as usize }));
+                return Ok(Err(NoFrame::Short {
+                    needed_bytes: need as usize,
+                }));
             }
             let range = offset..offset + need;
             if !self.window.has(&range) {
@@ -112,7 +119,9 @@ impl SegmentFile {
     /// What a batch's record at `offset` says about its frame: where that begins.
     pub(super) fn batch_frame(&self, offset: u64) -> Option<u64> {
         let distance = frame::batch_distance(self.window.from(offset))? as u64;
-        offset.checked_sub(distance).filter(|begin| *begin >= self.header.frames().start)
+        offset
+            .checked_sub(distance)
+            .filter(|begin| *begin >= self.header.frames().start)
     }
 
     /// Bytes of a frame that was just found.

@@ -9,11 +9,13 @@
 //!
 //! While a segment is read it is locked, shared, so that the writer does not recycle it.
 //!
-//! The rooms: `chain` knows the segments, `attest` how far they are proven, `reader` reads.
+//! The rooms: `chain` knows the segments, `attest` how far they are proven, `place` finds
+//! positions, `reader` reads.
 
 mod attest;
 mod chain;
 mod file;
+mod place;
 mod reader;
 #[cfg(all(test, not(ringbolt_loom)))]
 mod tests;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -12,7 +12,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::{self, NoFrame};
 use crate::log::position::{Position, UNIT_BYTES};
 use crate::log::read::{Found, From, What};
-use crate::log::segment::TimeIndex;
 use crate::log::view::ViewRecord;
 use crate::log::view::attest::Attest;
 use crate::log::view::chain::{Chain, Place, first};
@@ -27,16 +26,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Records are copied out: what lies in a file that another process may trim cannot be lent.
 #[derive(Debug)]
 pub struct ViewReader {
-    dir: Arc<dyn Dir>,
-    chain: Chain,
-    attest: Attest,
+    pub(super) dir: Arc<dyn Dir>,
+    pub(super) chain: Chain,
+    pub(super) attest: Attest,
     /// The next frame's position, or a batch's record's.
-    position: Position,
+    pub(super) position: Position,
     /// Whether the position was read up to, or asked for.
     reached: bool,
     /// Records before this are passed over.
     skip_to: Position,
-    file: Option<SegmentFile>,
+    pub(super) file: Option<SegmentFile>,
     /// The rest of a batch.
     pending: VecDeque<ViewRecord>,
     watch: Option<Box<dyn Watch>>,
@@ -67,23 +66,9 @@ impl ViewReader {
     /// The next record's position, or a place before it that is not behind any other record.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.pending.front().map_or(self.position, ViewRecord::position)
-    }
-
-    /// Moves to another place.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`LogView::reader`](crate::LogView::reader).
-    pub fn seek(&mut self, from: From) -> Result<()> {
-        self.look()?;
-        match from {
-            From::Start => self.jump(self.attest.log_start(), false),
-            From::End => self.seek_end()?,
-            From::Position(position) => self.seek_position(position)?,
-            From::Time(time) => self.seek_time(time)?,
-        }
-        Ok(())
+        self.pending
+            .front()
+            .map_or(self.position, ViewRecord::position)
     }
 
     /// The next record, if it is proven to be on disk.
@@ -147,7 +132,7 @@ impl ViewReader {
     }
 
     /// Looks at the directory and its tail again, and whether the position is still there.
-    fn look(&mut self) -> Result<()> {
+    pub(super) fn look(&mut self) -> Result<()> {
         self.chain.refresh(&*self.dir)?;
         self.attest.advance(&*self.dir, &self.chain)?;
         if self.position == Position::MIN {
@@ -168,26 +153,32 @@ impl ViewReader {
     }
 
     /// The position lies before the log's start: the reader goes on there.
-    fn fell_behind(&mut self) -> Result<()> {
+    pub(super) fn fell_behind(&mut self) -> Result<()> {
         let was = self.position;
         // Whoever read a segment to its end misses nothing if the log goes on right behind it.
         let followed = self.chain.segments().iter().find(|header| {
             header.previous.ordinal == was.segment()
                 && header.previous.end_bytes == was.offset_bytes()
         });
-        if let Some(next) = followed.map(first).filter(|next| *next >= self.attest.log_start()) {
+        if let Some(next) = followed
+            .map(first)
+            .filter(|next| *next >= self.attest.log_start())
+        {
             self.jump(next, true);
             return Ok(());
         }
         let start = self.attest.log_start().max(self.chain.start());
         self.jump(start, false);
-        Err(Error::new(ErrorKind::Trimmed, format!("{was} lies before the start of the log"))
-            .at_path(self.dir.path())
-            .at_position(start)
-            .remedy("reading goes on at the position given"))
+        Err(Error::new(
+            ErrorKind::Trimmed,
+            format!("{was} lies before the start of the log"),
+        )
+        .at_path(self.dir.path())
+        .at_position(start)
+        .remedy("reading goes on at the position given"))
     }
 
-    fn cut(&mut self, index: usize) -> Error {
+    pub(super) fn cut(&mut self, index: usize) -> Error {
         let was = self.position;
         let resume = self.chain.get(index).map_or(was, first);
         self.jump(resume, true);
@@ -197,11 +188,13 @@ impl ViewReader {
             .remedy("reading goes on at the position given")
     }
 
-    fn no_record(&self, position: Position) -> Error {
-        Error::new(ErrorKind::NoRecord, "").at_path(self.dir.path()).at_position(position)
+    pub(super) fn no_record(&self, position: Position) -> Error {
+        Error::new(ErrorKind::NoRecord, "")
+            .at_path(self.dir.path())
+            .at_position(position)
     }
 
-    fn jump(&mut self, position: Position, reached: bool) {
+    pub(super) fn jump(&mut self, position: Position, reached: bool) {
         self.position = position;
         self.reached = reached;
         self.skip_to = Position::MIN;
@@ -217,22 +210,32 @@ impl ViewReader {
         };
         let ordinal = self.position.segment();
         let at = self.position.max(self.skip_to);
-        let Some(file) = &self.file else { return Ok(Moved::NotYet) };
+        let Some(file) = &self.file else {
+            return Ok(Moved::NotYet);
+        };
         let mut record = None;
         match found.what {
-            What::Record { payload, time_unix_ns } => {
+            What::Record {
+                payload,
+                time_unix_ns,
+            } => {
                 let position = Position::new(ordinal, found.begin);
                 if position >= at {
                     let bytes = Bytes::copy_from_slice(file.bytes(payload));
                     record = Some(ViewRecord::new(bytes, position, time_unix_ns));
                 }
             }
-            What::Batch { first, count, time_unix_ns } => {
+            What::Batch {
+                first,
+                count,
+                time_unix_ns,
+            } => {
                 let frame = Bytes::copy_from_slice(file.bytes(found.begin..found.end));
                 for (position, payload) in batch(ordinal, found.begin, first, count, &frame) {
                     if position >= at {
                         let bytes = frame.slice(payload);
-                        self.pending.push_back(ViewRecord::new(bytes, position, time_unix_ns));
+                        self.pending
+                            .push_back(ViewRecord::new(bytes, position, time_unix_ns));
                     }
                 }
             }
@@ -252,7 +255,9 @@ impl ViewReader {
         let (ordinal, offset) = (self.position.segment(), self.position.offset_bytes());
         let end = self.chain.end_of(index);
         if offset >= end {
-            let Some(next) = self.chain.get(index + 1).map(first) else { return Ok(Here::NotYet) };
+            let Some(next) = self.chain.get(index + 1).map(first) else {
+                return Ok(Here::NotYet);
+            };
             let skip_to = self.skip_to;
             self.jump(next, true);
             self.skip_to = skip_to;
@@ -266,7 +271,9 @@ impl ViewReader {
             false => watermark.offset_bytes().min(end),
         };
         let dir = Arc::clone(&self.dir);
-        let Some(file) = self.open_file(ordinal)? else { return Ok(Here::NotYet) };
+        let Some(file) = self.open_file(ordinal)? else {
+            return Ok(Here::NotYet);
+        };
         match file.frame(&*dir, offset, limit)? {
             Ok(found) => return Ok(Here::Frame(found)),
             Err(NoFrame::Short { .. }) if limit < end => return Ok(Here::NotYet),
@@ -291,119 +298,15 @@ impl ViewReader {
     }
 
     /// The open file of a segment; `None` when that vanished.
-    fn open_file(&mut self, ordinal: u64) -> Result<Option<&mut SegmentFile>> {
-        if self.file.as_ref().is_none_or(|file| file.header.ordinal != ordinal) {
+    pub(super) fn open_file(&mut self, ordinal: u64) -> Result<Option<&mut SegmentFile>> {
+        if self
+            .file
+            .as_ref()
+            .is_none_or(|file| file.header.ordinal != ordinal)
+        {
             self.file = SegmentFile::open(&*self.dir, ordinal)?;
         }
         Ok(self.file.as_mut())
-    }
-
-    fn seek_position(&mut self, position: Position) -> Result<()> {
-        let index = match self.chain.locate(position) {
-            _ if position < self.attest.log_start() => {
-                self.position = position;
-                return self.fell_behind();
-            }
-            Place::In(index) => index,
-            Place::Before => {
-                self.position = position;
-                return self.fell_behind();
-            }
-            Place::Cut(index) => {
-                self.position = position;
-                return Err(self.cut(index));
-            }
-            Place::Beyond => return Err(self.no_record(position)),
-        };
-        let (ordinal, offset) = (position.segment(), position.offset_bytes());
-        let end = self.chain.end_of(index);
-        let begin = self.chain.get(index).map_or(0, |header| header.frames().start);
-        // What is at hand may be older than what is there.
-        self.file = None;
-        let is_place = offset == end
-            || position == self.attest.scanned()
-            || (offset >= begin && self.is_record(ordinal, offset, end)?);
-        if !is_place {
-            return Err(self.no_record(position));
-        }
-        self.jump(position, true);
-        self.file = None;
-        Ok(())
-    }
-
-    /// Whether a frame, or a batch's record, begins there.
-    fn is_record(&mut self, ordinal: u64, offset: u64, end: u64) -> Result<bool> {
-        let dir = Arc::clone(&self.dir);
-        let Some(file) = self.open_file(ordinal)? else { return Ok(false) };
-        if file.frame(&*dir, offset, end)?.is_ok() {
-            return Ok(true);
-        }
-        let Some(found) = frame_of_batch(file, &*dir, offset, end)? else { return Ok(false) };
-        let What::Batch { first, count, .. } = found.what else { return Ok(false) };
-        let frame = file.bytes(found.begin..found.end);
-        let position = Position::new(ordinal, offset);
-        Ok(batch(ordinal, found.begin, first, count, frame).any(|(at, _)| at == position))
-    }
-
-    fn seek_end(&mut self) -> Result<()> {
-        let watermark = self.attest.watermark();
-        let ordinal = watermark.segment();
-        let index = match self.chain.locate(watermark) {
-            Place::In(index) => index,
-            Place::Cut(index) => {
-                let resume = self.chain.get(index).map_or(watermark, first);
-                self.jump(resume, true);
-                return Ok(());
-            }
-            Place::Before | Place::Beyond => {
-                self.jump(self.attest.log_start(), false);
-                return Ok(());
-            }
-        };
-        // The watermark lies anywhere in a frame: the last boundary before it is meant.
-        let begin = self.chain.get(index).map_or(watermark, first);
-        let marks = self.attest.times().entries();
-        let known = marks.iter().rev().map(|mark| mark.position).find(|mark| *mark <= watermark);
-        let mut position = known.unwrap_or(begin).max(begin);
-        let dir = Arc::clone(&self.dir);
-        self.file = None;
-        let limit = watermark.offset_bytes();
-        if limit < self.chain.end_of(index) {
-            let Some(file) = self.open_file(ordinal)? else { return Ok(()) };
-            while let Ok(found) = file.frame(&*dir, position.offset_bytes(), limit)? {
-                position = Position::new(ordinal, found.end);
-            }
-        } else {
-            position = watermark;
-        }
-        self.jump(position, true);
-        Ok(())
-    }
-
-    fn seek_time(&mut self, time: SystemTime) -> Result<()> {
-        let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let time_unix_ns = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
-        let last_before = |times: &TimeIndex| {
-            let entries = times.entries();
-            let earlier = entries.partition_point(|entry| entry.time_unix_ns < time_unix_ns);
-            earlier.checked_sub(1).and_then(|index| entries.get(index)).map(|at| at.position)
-        };
-        let mut place = last_before(self.attest.times());
-        for index in (0..self.chain.segments().len()).rev() {
-            if place.is_some() {
-                break;
-            }
-            let Some(header) = self.chain.get(index) else { break };
-            if let Some(mut file) = SegmentFile::open(&*self.dir, header.ordinal)? {
-                place = file.footer(&*self.dir)?.and_then(|footer| last_before(&footer.times));
-            }
-        }
-        let start = self.attest.log_start();
-        let place = place
-            .filter(|place| *place > start)
-            .filter(|place| matches!(self.chain.locate(*place), Place::In(_)));
-        self.jump(place.unwrap_or(start), false);
-        Ok(())
     }
 }
 
@@ -424,19 +327,21 @@ enum Here {
 }
 
 /// The batch's frame that has a record at `offset`, by what is written there.
-fn frame_of_batch(
+pub(super) fn frame_of_batch(
     file: &mut SegmentFile,
     dir: &dyn Dir,
     offset: u64,
     limit: u64,
 ) -> Result<Option<Found>> {
-    let Some(begin) = file.batch_frame(offset) else { return Ok(None) };
+    let Some(begin) = file.batch_frame(offset) else {
+        return Ok(None);
+    };
     let found = file.frame(dir, begin, limit)?.ok();
     Ok(found.filter(|found| matches!(found.what, What::Batch { .. }) && found.end > offset))
 }
 
 /// The records of a batch: where each lies, and its payload's place in the frame.
-fn batch(
+pub(super) fn batch(
     ordinal: u64,
     frame_begin: u64,
     first: u64,

@@ -58,7 +58,12 @@ fn a_view_follows_a_log_that_is_written() {
     number += drain(&mut follower).len() as u64;
     assert_eq!(number, 1000);
     let all = drain(&mut view(&rig).reader(From::Start).unwrap());
-    assert_eq!(all.iter().map(|(position, _)| *position).collect::<Vec<_>>(), positions);
+    assert_eq!(
+        all.iter()
+            .map(|(position, _)| *position)
+            .collect::<Vec<_>>(),
+        positions
+    );
 }
 
 #[test]
@@ -93,7 +98,10 @@ fn places_are_found_in_a_view_too() {
     let view = view(&rig);
     let mut reader = view.reader(From::Position(batch)).unwrap();
     let records = drain(&mut reader);
-    let payloads: Vec<_> = records.iter().map(|(_, payload)| payload.as_slice()).collect();
+    let payloads: Vec<_> = records
+        .iter()
+        .map(|(_, payload)| payload.as_slice())
+        .collect();
     assert_eq!(payloads, [b"x".as_slice(), b"", b"yz", b"behind"]);
     for (index, (position, _)) in records.iter().enumerate() {
         reader.seek(From::Position(*position)).unwrap();
@@ -121,7 +129,10 @@ fn a_time_misses_nothing_in_a_view() {
     for round in 0..8u64 {
         rig.disk.advance(Duration::from_secs(60));
         let now = crate::disk::Disk::now_unix_ns(&rig.disk);
-        marks.push((SystemTime::UNIX_EPOCH + Duration::from_nanos(now), round * 50));
+        marks.push((
+            SystemTime::UNIX_EPOCH + Duration::from_nanos(now),
+            round * 50,
+        ));
         rig.fill(round * 50..(round + 1) * 50, 9000);
     }
     idle(&mut rig);
@@ -130,7 +141,10 @@ fn a_time_misses_nothing_in_a_view() {
         let mut reader = view.reader(From::Time(*time)).unwrap();
         let record = reader.try_next().unwrap().unwrap();
         let found = u64::from_le_bytes(record[..8].try_into().unwrap());
-        assert!(found <= *number && found + 150 > *number, "{found} for {number}");
+        assert!(
+            found <= *number && found + 150 > *number,
+            "{found} for {number}"
+        );
     }
 }
 
@@ -152,7 +166,11 @@ fn a_view_behind_the_start_is_told_where_to_resume() {
             Err(error) => break error,
         }
     };
-    assert_eq!((error.kind(), error.position()), (ErrorKind::Trimmed, Some(to)), "{error}");
+    assert_eq!(
+        (error.kind(), error.position()),
+        (ErrorKind::Trimmed, Some(to)),
+        "{error}"
+    );
     assert_eq!(drain(&mut reader).len(), 500 - 321);
     let mut start = view(&rig).reader(From::Start).unwrap();
     assert_eq!(drain(&mut start).len(), 500 - 321);
@@ -175,7 +193,11 @@ fn a_view_beyond_a_cut_is_told_where_to_resume() {
     idle(&mut rig);
     for reader in [&mut far, &mut end] {
         let error = reader.try_next().unwrap_err();
-        assert_eq!((error.kind(), error.position()), (ErrorKind::Cut, Some(resume)), "{error}");
+        assert_eq!(
+            (error.kind(), error.position()),
+            (ErrorKind::Cut, Some(resume)),
+            "{error}"
+        );
         assert_eq!(drain(reader).len(), 10);
     }
     before.seek(From::Position(positions[90])).unwrap();
@@ -201,9 +223,15 @@ fn garbage_behind_the_watermark_is_not_yet_and_before_it_is_damage() {
     rig.fill(50..51, 100);
     idle(&mut rig);
     assert_eq!(drain(&mut reader).len(), 1);
-    rig.disk.corrupt(&name, positions[20].offset_bytes() + 50, 1, 1).unwrap();
+    rig.disk
+        .corrupt(&name, positions[20].offset_bytes() + 50, 1, 1)
+        .unwrap();
     let mut reader = view(&rig).reader(From::Position(positions[40])).unwrap();
-    assert_eq!(drain(&mut reader).len(), 0, "the scan for checkpoints stops at the damage");
+    assert_eq!(
+        drain(&mut reader).len(),
+        0,
+        "the scan for checkpoints stops at the damage"
+    );
     rig.fill(51..300, 9000);
     idle(&mut rig);
     let mut reader = view(&rig).reader(From::Start).unwrap();
@@ -213,7 +241,10 @@ fn garbage_behind_the_watermark_is_not_yet_and_before_it_is_damage() {
     }
     for _ in 0..2 {
         let error = reader.try_next().unwrap_err();
-        assert_eq!((error.kind(), error.position()), (ErrorKind::Damaged, Some(positions[20])));
+        assert_eq!(
+            (error.kind(), error.position()),
+            (ErrorKind::Damaged, Some(positions[20]))
+        );
     }
     reader.seek(From::Position(positions[21])).unwrap();
     assert_eq!(drain(&mut reader).len(), 300 - 21);
