@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::disk::Dir;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::open::LOCK_NAME;
 use crate::log::position::Position;
+use crate::log::recover::LOCK_NAME;
 use crate::log::segment::{self, Header};
 use crate::log::view::file::{SegmentFile, about};
 

@@ -207,6 +207,82 @@ fn a_view_beyond_a_cut_is_told_where_to_resume() {
 }
 
 #[test]
+fn a_view_goes_on_when_the_log_is_closed_and_opened_again() {
+    let mut rig = Rig::new();
+    let mut reader = view(&rig).reader(From::Start).unwrap();
+    for round in 0..5u64 {
+        let mut expected = Vec::new();
+        for number in 0..60 {
+            let payload = numbered(round * 100 + number, 9000);
+            expected.push((rig.append(&payload), payload));
+        }
+        rig.close();
+        assert_eq!(
+            drain(&mut reader),
+            expected,
+            "a clean close attests everything"
+        );
+        let disk = rig.disk.clone();
+        drop(rig);
+        rig = Rig::on(disk);
+    }
+    assert!(reader.try_next().unwrap().is_none());
+}
+
+#[test]
+fn a_crash_is_no_damage_to_a_view() {
+    let mut rig = Rig::new();
+    let mut written = Vec::new();
+    for number in 0..150 {
+        let payload = numbered(number, 9000);
+        written.push((rig.append(&payload), payload));
+        if number % 11 == 0 {
+            rig.turn();
+        }
+    }
+    let durable = rig.log.durable().get();
+    let acknowledged = written
+        .iter()
+        .filter(|(position, _)| *position < durable)
+        .count()
+        - 1;
+    assert!(acknowledged > 0);
+    rig.disk.crash_now();
+    for state in rig.disk.crash_states(40, 1) {
+        let mut before = LogView::open_on(&state, "/log")
+            .unwrap()
+            .reader(From::Start)
+            .unwrap();
+        let seen = drain(&mut before);
+        assert_eq!(seen, written[..seen.len()], "{}", state.describe());
+        // The writer settles what was in doubt: then it is all seen.
+        let mut again = Rig::on(state.clone());
+        let found = drain_log(&again);
+        assert!(
+            found.len() >= acknowledged.max(seen.len()),
+            "{}",
+            state.describe()
+        );
+        assert_eq!(found, written[..found.len()]);
+        let next = (again.append(b"on"), b"on".to_vec());
+        idle(&mut again);
+        let mut rest = found[seen.len()..].to_vec();
+        rest.push(next);
+        assert_eq!(drain(&mut before), rest, "{}", state.describe());
+    }
+}
+
+/// What the log itself holds.
+fn drain_log(rig: &Rig) -> Vec<(Position, Vec<u8>)> {
+    let mut reader = rig.log.reader(From::Start).unwrap();
+    let mut records = Vec::new();
+    while let Some(record) = reader.try_next().unwrap() {
+        records.push((record.position(), record.to_vec()));
+    }
+    records
+}
+
+#[test]
 fn garbage_behind_the_watermark_is_not_yet_and_before_it_is_damage() {
     let mut rig = Rig::new();
     let positions = rig.fill(0..50, 9000);
