@@ -352,12 +352,6 @@ impl TimeIndex {
         self.newest.map(|entry| entry.time_unix_ns)
     }
 
-    /// Forgets the checkpoints from `position` on: they were cut off.
-    pub(crate) fn cut(&mut self, position: Position) {
-        self.entries.retain(|entry| entry.position < position);
-        self.newest = self.entries.last().copied();
-    }
-
     /// What a footer takes: the entries, the newest among them.
     fn to_store(&self) -> Vec<TimeEntry> {
         let mut entries = self.entries.clone();

@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::position::Position;
 use crate::log::segment::{self, Header, Link, LogId, TimeIndex};
 
-pub(crate) use chain::{Member, REPAIR_HINT, header_of, is_of, read_footer, read_member};
+pub(crate) use chain::{Member, is_of, read_footer, read_member};
 pub(crate) use listing::{LOCK_NAME, Listing, QUARANTINE_NAME, REPAIR_NAME};
 pub(crate) use scan::{Scanner, Step, Window};
 pub(crate) use tally::Tally;
@@ -134,6 +134,8 @@ pub(crate) enum Mode {
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) flaw: Flaw,
+    /// Where the log begins, as far as it was known by then.
+    pub(crate) log_start: Position,
 }
 
 /// See [`Failure`].
@@ -152,7 +154,11 @@ impl Failure {
         // Neither a failing disk nor a newer format is mended by giving data up.
         let repairable = matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Symlink);
         let flaw = if repairable { flaw } else { Flaw::Other };
-        Self { error, flaw }
+        Self {
+            error,
+            flaw,
+            log_start: Position::MIN,
+        }
     }
 }
 
@@ -161,6 +167,7 @@ impl From<Error> for Failure {
         Self {
             error,
             flaw: Flaw::Other,
+            log_start: Position::MIN,
         }
     }
 }
@@ -252,10 +259,19 @@ pub(crate) fn attempt(
     let (log_start, attested) = (judge.log_start, judge.attested);
     if let Some((link, failure)) = chain.broken {
         if link.position() > log_start {
-            return Err(failure);
+            return Err(Failure {
+                log_start,
+                ..failure
+            });
         }
     }
-    Ok(assemble(listing, &chain.members, outcome, log_start, attested))
+    Ok(assemble(
+        listing,
+        &chain.members,
+        outcome,
+        log_start,
+        attested,
+    ))
 }
 
 /// A directory without segments: a new log, unless something else lives there.
@@ -313,10 +329,7 @@ fn refuse_strangers(
         if ghost.header.log_id != newest.log_id {
             return Err(Error::new(
                 ErrorKind::Damaged,
-                format!(
-                    "it and segment {} belong to different logs",
-                    newest.ordinal
-                ),
+                format!("it and segment {} belong to different logs", newest.ordinal),
             )
             .at_path(dir.path().join(&entry.name))
             .remedy("move the one that belongs elsewhere out of this directory"));
@@ -342,9 +355,8 @@ fn assemble(
     } = outcome;
     let resumed = matches!(tail, Tail::Resume { .. });
     let last = segments.last().map(|last| last.header.ordinal);
-    segments.retain(|found| {
-        found.end() > log_start || (resumed && Some(found.header.ordinal) == last)
-    });
+    segments
+        .retain(|found| found.end() > log_start || (resumed && Some(found.header.ordinal) == last));
     let kept = |ordinal| {
         segments
             .binary_search_by_key(&ordinal, |found: &Found| found.header.ordinal)
