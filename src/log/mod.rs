@@ -327,14 +327,16 @@ impl Log {
     /// were acknowledged resolve as [`ErrorKind::Cut`]. Returns where the log goes on: a new
     /// segment's begin, since positions are never used twice.
     ///
-    /// `position` must be where a record begins (not inside a batch), or the end of the log.
+    /// `position` must be where a record begins, or the end of the log. A batch stands or falls as
+    /// one: its first record stands for it, the others are refused.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NoRecord`], [`ErrorKind::Trimmed`], [`ErrorKind::Full`] (nothing was cut),
     /// [`ErrorKind::WouldBlock`] while another truncation runs, or what made the log fail.
     pub fn truncate(&self, position: Position) -> Result<Position> {
-        self.ask(|reply| Request::Truncate(position, reply))
+        let frame = read::frame_at(self.core(), position)?;
+        self.ask(|reply| Request::Truncate(frame, reply))
     }
 
     /// [`Log::trim`], awaited. Dropped before it is done, the future leaves the trim to go on.
@@ -353,7 +355,8 @@ impl Log {
     ///
     /// Those of [`Log::truncate`].
     pub async fn truncate_async(&self, position: Position) -> Result<Position> {
-        self.ask_async(|reply| Request::Truncate(position, reply))
+        let frame = read::frame_at(self.core(), position)?;
+        self.ask_async(|reply| Request::Truncate(frame, reply))
             .await
     }
 
