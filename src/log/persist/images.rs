@@ -162,6 +162,8 @@ impl Persist {
             control,
         };
         let (core, spares) = (Arc::clone(&self.core), Arc::clone(&self.spares));
+        // The next writer must not come before the job is through.
+        let lock = self.lock.clone();
         self.shared.jobs.push(move || {
             let file = make::make(&*core.dir, &spares, &plan);
             if file.is_ok() && spares.len() == 0 {
@@ -174,6 +176,7 @@ impl Persist {
                 control,
                 file,
             }));
+            drop(lock);
         });
     }
 

@@ -339,6 +339,11 @@ impl Client for Persist {
             return;
         }
         self.take_requests(queue);
+        if self.is_over() {
+            // Nothing is begun any more. Above all no segment behind one that could not be made:
+            // its header would name that one, and the next opening would miss it.
+            return;
+        }
         self.scan();
         self.keep_ready(queue);
         self.write_groups(queue);

@@ -239,6 +239,8 @@ impl Persist {
             return;
         }
         let (core, spares) = (Arc::clone(&self.core), Arc::clone(&self.spares));
+        // The next writer must not come before the job is through.
+        let lock = self.lock.clone();
         self.shared.jobs.push(move || {
             let keep = core.options.spare_segments as usize;
             let removed = make::remove(&*core.dir, &spares, gone, keep);
@@ -246,6 +248,7 @@ impl Persist {
             if removed.is_ok() && core.full.load(crate::sync::atomic::Ordering::Acquire) {
                 core.request(Request::Retry);
             }
+            drop(lock);
         });
     }
 
