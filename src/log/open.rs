@@ -292,8 +292,13 @@ impl Opening<'_> {
     /// Removes what is in nobody's chain: ghosts, trimmed segments, unfinished files.
     fn clean_up(&self, found: &Recovered) -> Result<()> {
         for name in &found.removable {
-            let removed = self.dir.unlink(name);
-            removed.map_err(|error| self.io(&format!("removing {name}"), error))?;
+            match self.dir.unlink(name) {
+                // The segment of this opening was made under the name of one that was never finished.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => {
+                    removed.map_err(|error| self.io(&format!("removing {name}"), error))?;
+                }
+            }
         }
         if !found.removable.is_empty() {
             self.dir
