@@ -123,7 +123,9 @@ impl Persist {
             end_bytes: self.end,
             records: live.summary.records,
             payload_bytes: live.summary.payload_bytes,
-            log_start: self.start.durable,
+            // Who opens the log reads no checkpoint of a sealed segment: what they say, and may have
+            // been acted on when the footer is there, must be in the footer, too.
+            log_start: self.start.wanted,
             records_total: self.records_total,
             times: live.summary.times.clone(),
         };
