@@ -101,6 +101,13 @@ impl Persist {
             && tail.generation == self.frontier_generation & GENERATION_MASK
     }
 
+    /// Whether the frontier stands at the end of its segment, and this tail at the next one's begin.
+    fn has_rolled_over(&self, tail: TailAt) -> bool {
+        self.front().frontier == self.end
+            && tail.offset == self.first
+            && tail.generation == (self.frontier_generation + 1) & GENERATION_MASK
+    }
+
     fn tail_at(&self) -> TailAt {
         self.shut.tail().unwrap_or_else(|| self.core.tail.now())
     }
@@ -188,14 +195,16 @@ impl Persist {
     pub(super) fn checkpoint(&mut self, pad: bool, clean: bool) {
         let block = self.block;
         let size = CHECKPOINT_BYTES as u64;
-        let frontier = self.front().frontier;
-        let generation = self.frontier_generation & GENERATION_MASK;
+        if pad && self.start.is_unwritten() && self.front().frontier == self.end {
+            // Nobody may ever append again, and somebody waits for the trim.
+            self.core.tail.roll_over();
+        }
         let take = |tail: TailAt, room: u64| {
             if !pad {
                 return (size <= room).then_some(size);
             }
             // Only where nothing is open behind the frontier: else the rest comes by itself.
-            if tail.offset != frontier || tail.generation != generation {
+            if !self.is_tail(tail) && !self.has_rolled_over(tail) {
                 return None;
             }
             let len = ceil(tail.offset + size, block) - tail.offset;
@@ -260,7 +269,9 @@ impl Persist {
     }
 
     fn wants_checkpoint_now(&self) -> bool {
-        if self.start.is_unwritten() && self.front().frontier < self.end {
+        let has_room = self.front().frontier < self.end
+            || self.live(self.frontier_generation + 1).is_some();
+        if self.start.is_unwritten() && has_room {
             return true;
         }
         self.wants_trailing()

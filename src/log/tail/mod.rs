@@ -155,6 +155,16 @@ impl Tail {
         }
     }
 
+    /// Goes on in the next generation, if it is ready, from a segment that is claimed to its end. A
+    /// producer would do so with its next claim.
+    pub(crate) fn roll_over(&self) {
+        let word = Word(self.word.get().load(Ordering::Acquire));
+        if word.is_open() && word.offset_units() >= self.end_units {
+            // Not ready: then whoever makes it ready tries again.
+            let _ = self.install_after(word);
+        }
+    }
+
     /// Claims for the persister, which decides by what is claimed so far: `take` gets the offset
     /// in bytes and the room behind it, and says how many bytes it wants (a multiple of 8).
     /// Neither limit nor freezing stop it; `None` if it wants nothing or nothing is left.
