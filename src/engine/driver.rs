@@ -1,5 +1,6 @@
 //! The loop: reap, submit next, derive, wake. First keep the disk busy.
 
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -26,6 +27,8 @@ pub struct Driver {
     completions: Vec<Completion>,
     /// Whether the keeper's jobs are run here, too.
     runs_jobs: bool,
+    /// Whether the caller watches the event descriptor, and may never call `wait`.
+    watched: Cell<bool>,
 }
 
 /// What a [`Driver::poll`] left behind.
@@ -68,6 +71,7 @@ impl Driver {
             next_id: 0,
             completions: Vec::new(),
             runs_jobs,
+            watched: Cell::new(false),
         })
     }
 
@@ -82,6 +86,11 @@ impl Driver {
     ///
     /// [`ErrorKind::Io`] when the queue to the disk failed: all of its logs have failed with it.
     pub fn poll(&mut self) -> Result<Poll> {
+        if self.watched.get() {
+            // The descriptor stays readable until a wait heard what woke it. Before looking for
+            // work, so that whatever comes after the look shows again.
+            self.wait(Some(Duration::ZERO))?;
+        }
         let job_ran = self.runs_jobs && self.shared.jobs.run_one();
         let busy = self.step()?;
         if busy || job_ran {
@@ -112,6 +121,7 @@ impl Driver {
     /// Becomes readable when there is something to do; `None` where the disk has no descriptors.
     #[must_use]
     pub fn event_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.watched.set(true);
         self.queue.event_descriptor()
     }
 
