@@ -57,10 +57,6 @@ impl Start {
         self.wanted
     }
 
-    pub(super) fn durable(&self) -> Position {
-        self.durable
-    }
-
     /// Whether a checkpoint has yet to carry the start.
     pub(super) fn is_unwritten(&self) -> bool {
         self.wanted > self.written
