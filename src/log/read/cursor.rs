@@ -171,7 +171,8 @@ impl Cursor {
     #[inline]
     pub(super) fn check_place(&mut self) -> Result<()> {
         self.check_fork()?;
-        if self.position < self.core.start() {
+        // On the way to a place that no record begins at, it walks there from a boundary before.
+        if self.position.max(self.skip_to) < self.core.start() {
             return Err(self.trimmed());
         }
         if let Some(segment) = &self.segment {
