@@ -115,6 +115,26 @@ pub(crate) fn count(head: &[u8]) -> (u64, u64) {
     )
 }
 
+/// How many bytes must be at hand to tell whether a frame begins with `head`, its first 16 bytes or
+/// all that is left of the segment. Garbage is mostly told here, before its claimed length is read.
+pub(crate) fn needed_bytes(head: &[u8]) -> Result<usize, NoFrame> {
+    let Some(&[c0, c1, c2, c3, ..]) = head.first_chunk::<PAD_BYTES_MIN>() else {
+        return Err(NoFrame::Bad);
+    };
+    let commit = u32::from_le_bytes([c0, c1, c2, c3]);
+    let len = (commit & LEN_MASK) as usize;
+    match (commit >> STATE_SHIFT, head.first_chunk::<HEADER_BYTES>()) {
+        (0, _) if commit == 0 => Err(NoFrame::Empty),
+        (STATE_PAD, _) => Ok(PAD_BYTES_MIN),
+        (STATE_FRAME, Some(head)) if len >= HEADER_BYTES => match head[12] {
+            KIND_RECORD if head[13] & !FLAGS_KNOWN == 0 => Ok(len),
+            KIND_CHECKPOINT if len == CHECKPOINT_BYTES => Ok(len),
+            _ => Err(NoFrame::Bad),
+        },
+        _ => Err(NoFrame::Bad),
+    }
+}
+
 /// What a writer puts into a frame besides its bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Shape {
@@ -374,6 +394,11 @@ impl<'a> BatchRecords<'a> {
     /// The records that are left.
     pub(crate) fn left(&self) -> u32 {
         self.left
+    }
+
+    /// Bytes of the batch's body, which count as its payload.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.body.len()
     }
 
     fn step(&mut self) -> Option<(usize, &'a [u8])> {
