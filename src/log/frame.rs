@@ -46,6 +46,8 @@ pub(crate) const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"RBCHKPT1");
 
 const _: () = assert!(HEADER_BYTES % UNIT_BYTES as usize == 0);
 const _: () = assert!(CHECKPOINT_BYTES % UNIT_BYTES as usize == 0);
+// A checkpoint and the begin of its padding fit one sector (see `open::reopen`).
+const _: () = assert!(CHECKPOINT_BYTES + PAD_BYTES_MIN <= 512);
 
 /// The seed of a segment's CRCs, from its salt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -226,7 +226,9 @@ impl Reader<'_> {
                 .try_lock(LockMode::Shared)
                 .map_err(|error| Error::io("locking a segment", error).at_path(&path))?
         {
-            return Err(Error::new(ErrorKind::Locked, "the segment is being recycled").at_path(path));
+            return Err(
+                Error::new(ErrorKind::Locked, "the segment is being recycled").at_path(path),
+            );
         }
         Ok(file)
     }

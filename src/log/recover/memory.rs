@@ -224,8 +224,7 @@ impl Dir for MemoryDirRef {
 
     fn unlink(&self, name: &str) -> io::Result<()> {
         let gone = self.0.nodes.lock().remove(name);
-        gone.map(drop)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        gone.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync(&self) -> io::Result<()> {

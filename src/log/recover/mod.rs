@@ -255,7 +255,13 @@ pub(crate) fn attempt(
             return Err(failure);
         }
     }
-    Ok(assemble(listing, &chain.members, outcome, log_start, attested))
+    Ok(assemble(
+        listing,
+        &chain.members,
+        outcome,
+        log_start,
+        attested,
+    ))
 }
 
 /// A directory without segments: a new log, unless something else lives there.
@@ -313,10 +319,7 @@ fn refuse_strangers(
         if ghost.header.log_id != newest.log_id {
             return Err(Error::new(
                 ErrorKind::Damaged,
-                format!(
-                    "it and segment {} belong to different logs",
-                    newest.ordinal
-                ),
+                format!("it and segment {} belong to different logs", newest.ordinal),
             )
             .at_path(dir.path().join(&entry.name))
             .remedy("move the one that belongs elsewhere out of this directory"));
@@ -342,9 +345,8 @@ fn assemble(
     } = outcome;
     let resumed = matches!(tail, Tail::Resume { .. });
     let last = segments.last().map(|last| last.header.ordinal);
-    segments.retain(|found| {
-        found.end() > log_start || (resumed && Some(found.header.ordinal) == last)
-    });
+    segments
+        .retain(|found| found.end() > log_start || (resumed && Some(found.header.ordinal) == last));
     let kept = |ordinal| {
         segments
             .binary_search_by_key(&ordinal, |found: &Found| found.header.ordinal)

@@ -34,8 +34,7 @@ fn first() -> SegmentBuilder {
 /// A successor made ahead.
 fn next_of(segment: &SegmentBuilder) -> SegmentBuilder {
     let ordinal = segment.header.ordinal;
-    let mut next =
-        SegmentBuilder::new(header(ordinal + 1, segment.header.epoch, full(ordinal)));
+    let mut next = SegmentBuilder::new(header(ordinal + 1, segment.header.epoch, full(ordinal)));
     next.log_start = segment.log_start;
     next
 }
@@ -72,7 +71,11 @@ fn summary(recovered: &Recovered) -> String {
 fn refused(dir: &Arc<MemoryDir>, kind: ErrorKind, name: &str) -> Error {
     let error = recover(&*dir.open()).unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
-    assert_eq!(error.path(), Some(dir.open().path().join(name).as_path()), "{error}");
+    assert_eq!(
+        error.path(),
+        Some(dir.open().path().join(name).as_path()),
+        "{error}"
+    );
     let seen = observe(&*dir.open()).unwrap_err();
     assert_eq!(seen.kind(), kind, "an observer sees the same");
     error
@@ -141,7 +144,10 @@ fn case_05_an_unclean_tail_ends_behind_its_last_sound_frame() {
     let found = &recovered.segments[0];
     assert_eq!((found.records, found.sealed), (4, false));
     assert_eq!(found.payload_bytes, segment.footer().payload_bytes);
-    assert_eq!(found.times.newest_unix_ns(), Some(recovered.time_last_unix_ns));
+    assert_eq!(
+        found.times.newest_unix_ns(),
+        Some(recovered.time_last_unix_ns)
+    );
     assert_eq!(dir.syncs(&segment.name()), 2, "synced before each reading");
 }
 
@@ -222,7 +228,10 @@ fn case_09_a_bad_frame_before_a_watermark_is_damage() {
     let at = bad.offset_bytes() as usize;
     zeroed.bytes[at..at + 4096].fill(0);
     zeroed.put(&dir);
-    assert_eq!(refused(&dir, ErrorKind::Damaged, &segment.name()).position(), Some(bad));
+    assert_eq!(
+        refused(&dir, ErrorKind::Damaged, &segment.name()).position(),
+        Some(bad)
+    );
 }
 
 #[test]
@@ -235,7 +244,9 @@ fn case_10_a_witness_may_be_in_a_later_segment() {
     let from = bad.offset_bytes() as usize;
     segment.bytes[from..].fill(0x11);
     let mut next = next_of(&segment);
-    next.record(b"next").checkpoint(Position::new(2, FIRST)).pad();
+    next.record(b"next")
+        .checkpoint(Position::new(2, FIRST))
+        .pad();
     put_all(&dir, &[&segment, &next]);
     let error = refused(&dir, ErrorKind::Damaged, &segment.name());
     assert_eq!(error.position(), Some(bad));
@@ -332,7 +343,10 @@ fn case_16_a_commit_point_ends_its_predecessor() {
     segment.record(b"lost").pad();
     segment.checkpoint(segment.position()).pad();
     let mut ghost = next_of(&segment);
-    ghost.record(b"lost").checkpoint(Position::new(2, FIRST)).pad();
+    ghost
+        .record(b"lost")
+        .checkpoint(Position::new(2, FIRST))
+        .pad();
     let mut commit = SegmentBuilder::new(header(3, 2, link(cut)));
     put_all(&dir, &[&segment, &ghost, &commit]);
     // Empty, it is replaced by the next opening's commit point.
@@ -393,7 +407,13 @@ fn case_18_a_truncation_may_cut_into_a_sealed_segment() {
     let recovered = ends_at(&dir, commit.position());
     let found = &recovered.segments[0];
     assert_eq!((found.end(), found.records, found.sealed), (cut, 4, false));
-    assert!(found.times.entries().iter().all(|entry| entry.position < cut));
+    assert!(
+        found
+            .times
+            .entries()
+            .iter()
+            .all(|entry| entry.position < cut)
+    );
     assert_eq!(recovered.records_total, 5);
 }
 
@@ -462,7 +482,11 @@ fn case_22_a_log_may_be_trimmed_to_nothing() {
     segment.put(&dir);
     let recovered = recovered(&dir);
     assert_eq!(recovered.log_start, segment.log_start);
-    assert_eq!(recovered.segments.len(), 1, "its checkpoint lies behind the start");
+    assert_eq!(
+        recovered.segments.len(),
+        1,
+        "its checkpoint lies behind the start"
+    );
     // The commit point that follows carries the start on, and the next as well.
     let start = segment.position();
     let mut commit = header(8, 4, link(start));
@@ -470,7 +494,12 @@ fn case_22_a_log_may_be_trimmed_to_nothing() {
     dir.edit(&segment.name(), Vec::clear);
     SegmentBuilder::new(commit).put(&dir);
     let recovered = self::recovered(&dir);
-    assert_eq!(recovered.tail, Tail::Commit { previous: link(start) });
+    assert_eq!(
+        recovered.tail,
+        Tail::Commit {
+            previous: link(start)
+        }
+    );
     assert_eq!(recovered.log_start, start);
     assert_eq!(recovered.ordinal_max, 8);
     assert!(recovered.segments.is_empty());
@@ -484,12 +513,22 @@ fn case_23_a_file_that_is_no_segment_of_the_chain_is_damage() {
     next.record(b"next").pad();
     type Spoil = fn(&MemoryDir, &str);
     let spoils: [(ErrorKind, Spoil); 6] = [
-        (ErrorKind::Damaged, |dir, name| dir.edit(name, |b| b.truncate(5000))),
+        (ErrorKind::Damaged, |dir, name| {
+            dir.edit(name, |b| b.truncate(5000))
+        }),
         (ErrorKind::Damaged, |dir, name| dir.edit(name, Vec::clear)),
-        (ErrorKind::Damaged, |dir, name| dir.edit(name, |b| b.fill(0))),
-        (ErrorKind::Damaged, |dir, name| dir.edit(name, |b| b[60] ^= 1)),
-        (ErrorKind::Symlink, |dir, name| dir.put_as(name, Vec::new(), PathKind::Symlink)),
-        (ErrorKind::Damaged, |dir, name| dir.put_as(name, Vec::new(), PathKind::Directory)),
+        (ErrorKind::Damaged, |dir, name| {
+            dir.edit(name, |b| b.fill(0))
+        }),
+        (ErrorKind::Damaged, |dir, name| {
+            dir.edit(name, |b| b[60] ^= 1)
+        }),
+        (ErrorKind::Symlink, |dir, name| {
+            dir.put_as(name, Vec::new(), PathKind::Symlink)
+        }),
+        (ErrorKind::Damaged, |dir, name| {
+            dir.put_as(name, Vec::new(), PathKind::Directory)
+        }),
     ];
     for (kind, spoil) in spoils {
         for name in [segment.name(), next.name()] {
@@ -581,11 +620,17 @@ fn case_28_a_frame_may_fill_the_segment() {
     let recovered = ends_at(&dir, next.position());
     assert_eq!(recovered.records_total, 2);
     // A length that reaches beyond the segment is none.
-    segment.bytes[FIRST as usize..FIRST as usize + 4]
-        .copy_from_slice(&crate::log::frame::commit_frame(SEGMENT_BYTES_MIN as usize).to_le_bytes());
+    segment.bytes[FIRST as usize..FIRST as usize + 4].copy_from_slice(
+        &crate::log::frame::commit_frame(SEGMENT_BYTES_MIN as usize).to_le_bytes(),
+    );
     segment.put(&dir);
     let recovered = self::recovered(&dir);
-    assert_eq!(recovered.tail, Tail::Commit { previous: Link::NONE });
+    assert_eq!(
+        recovered.tail,
+        Tail::Commit {
+            previous: Link::NONE
+        }
+    );
 }
 
 #[test]
@@ -653,7 +698,10 @@ fn observed_segments_cannot_be_recycled() {
     let segment = first();
     segment.put(&dir);
     let seen = observe(&*dir.open()).unwrap();
-    let other = dir.open().open(&segment.name(), crate::disk::OpenMode::Write).unwrap();
+    let other = dir
+        .open()
+        .open(&segment.name(), crate::disk::OpenMode::Write)
+        .unwrap();
     assert!(!other.try_lock(LockMode::Exclusive).unwrap());
     drop(seen);
     assert!(other.try_lock(LockMode::Exclusive).unwrap());
