@@ -340,6 +340,10 @@ impl Client for Persist {
             return;
         }
         self.take_requests(queue);
+        if self.is_over() {
+            // Above all no segment may be made now: it would link to the one that could not be.
+            return;
+        }
         self.scan();
         self.keep_ready(queue);
         self.write_groups(queue);
