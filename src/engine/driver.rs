@@ -1,5 +1,6 @@
 //! The loop: reap, submit next, derive, wake. First keep the disk busy.
 
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -29,6 +30,8 @@ pub struct Driver {
     /// Why the queue serves nobody any more: what was pushed to it and not submitted must never
     /// reach the disk, whose files may be another opening's by then.
     broken: Option<Error>,
+    /// Whether the caller watches the event descriptor, and may never call `wait`.
+    watched: Cell<bool>,
 }
 
 /// What a [`Driver::poll`] left behind.
@@ -72,6 +75,7 @@ impl Driver {
             completions: Vec::new(),
             runs_jobs,
             broken: None,
+            watched: Cell::new(false),
         })
     }
 
@@ -87,6 +91,11 @@ impl Driver {
     /// [`ErrorKind::Io`] when the queue to the disk failed, for good: all of its logs have failed
     /// with it. They can be opened again on another engine once this driver was dropped.
     pub fn poll(&mut self) -> Result<Poll> {
+        if self.watched.get() {
+            // The descriptor stays readable until a wait heard what woke it. Before looking for
+            // work, so that whatever comes after the look shows again.
+            self.wait(Some(Duration::ZERO))?;
+        }
         let job_ran = self.runs_jobs && self.shared.jobs.run_one();
         let busy = self.step()?;
         if busy || job_ran {
@@ -120,6 +129,7 @@ impl Driver {
     /// Becomes readable when there is something to do; `None` where the disk has no descriptors.
     #[must_use]
     pub fn event_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.watched.set(true);
         self.queue.event_descriptor()
     }
 

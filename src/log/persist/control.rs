@@ -200,6 +200,7 @@ impl Persist {
         self.frontier_generation = self.next_generation;
         self.install(header, file, memory);
         self.core.set_durable(position);
+        self.whole = position;
         self.attested = position;
         self.data_end = position;
         self.publish();

@@ -29,7 +29,7 @@ impl Persist {
         let mut budget = SCAN_MAX;
         loop {
             let frontier_generation = self.frontier_generation;
-            let end = self.end;
+            let (end, block) = (self.end, self.block);
             let oldest = self.live.front().map_or(0, |live| live.generation);
             let index = (frontier_generation - oldest) as usize;
             let live = &mut self.live[index];
@@ -40,7 +40,13 @@ impl Persist {
                     break;
                 };
                 let (new_records, new_bytes) = live.image.count(at, len);
+                let from = live.frontier;
                 live.frontier += len as u64;
+                if live.frontier % block == 0 {
+                    live.boundary = live.frontier;
+                } else if floor(live.frontier, block) > from {
+                    live.boundary = from;
+                }
                 if new_records > 0 {
                     records += new_records;
                     payload_bytes += new_bytes;
@@ -173,9 +179,17 @@ impl Persist {
             token: Token::new(self.client, op).raw(),
         });
         live.submitted = range.end;
+        // A piece out of the middle keeps to the boundary before it.
+        let known = range.end == floor(live.frontier, self.block);
+        let before = live
+            .writes
+            .back()
+            .map_or(live.boundary_durable, |piece| piece.boundary);
+        let boundary = if known { live.boundary } else { before };
         live.writes.push_back(Piece {
             op,
             to: range.end,
+            boundary,
             done: false,
         });
         self.in_flight += 1;
@@ -225,7 +239,7 @@ impl Persist {
     fn fill_checkpoint(&mut self, claim: Claimed<'_>, clean: bool) {
         let now = self.disk.now_unix_ns();
         self.last_time_unix_ns = self.last_time_unix_ns.max(now);
-        let watermark = self.core.durable();
+        let watermark = self.whole;
         let position = claim.position();
         let checkpoint = Checkpoint {
             log_id: self.core.log_id,

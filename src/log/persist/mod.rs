@@ -53,6 +53,9 @@ pub(crate) struct Persist {
     images: images::Images,
     spares: Arc<Spares>,
     footer: seal::FooterWrite,
+    /// Every frame before is on disk as a whole: what checkpoints attest. The watermark itself
+    /// counts blocks, and may lie within a frame.
+    whole: Position,
     /// What the last checkpoint attested, where the last frame ended that is no checkpoint or
     /// padding, and the last checkpoint's time.
     attested: Position,
@@ -136,6 +139,7 @@ impl Persist {
             images: flow,
             spares,
             footer,
+            whole: position,
             attested: position,
             data_end: position,
             last_time_unix_ns: beginning.last_time_unix_ns,
@@ -226,6 +230,7 @@ impl Persist {
         for live in &self.live {
             if durable.is_none() || live.durable > self.first {
                 durable = Some((live.position(live.durable), live.generation, live.durable));
+                self.whole = self.whole.max(live.position(live.boundary_durable));
             }
             if live.durable < self.end {
                 break;
