@@ -116,10 +116,22 @@ pub trait Dir: fmt::Debug + Send + Sync + 'static {
     /// Makes creations, renames and removals durable.
     fn sync(&self) -> io::Result<()>;
 
+    /// Watches the directory for changes by any process; `None` where this disk cannot.
+    fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
+        Ok(None)
+    }
+
     /// Tries once to lock the file `name` (made if need be) for this opening alone: `None` when
     /// somebody else holds it. The lock lives as long as the file handle, and beyond it while a
     /// queue [holds](Queue::hold) it.
     fn lock(&self, name: &str) -> io::Result<Option<Arc<dyn File>>>;
+}
+
+/// A directory that is watched.
+pub trait Watch: fmt::Debug + Send {
+    /// Sleeps until a file of the directory was written, made, renamed or removed since the last
+    /// call, or until `timeout` passed; says whether something changed.
+    fn wait(&self, timeout: Option<Duration>) -> io::Result<bool>;
 }
 
 /// Whether a file is opened for reading only.
@@ -252,7 +264,9 @@ pub trait Queue: fmt::Debug {
     fn waker(&self) -> Waker;
 
     /// A descriptor that becomes readable when `wait` would return, for callers with an event loop
-    /// of their own; `None` where there is none.
+    /// of their own; `None` where there is none. It stays readable until a `wait` (of no length, say)
+    /// has heard the wake-up, and until the completions are reaped: so call `wait` first, then look
+    /// for work. It may be readable once too often.
     fn event_descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     /// The number of writes pushed and not yet collected.
