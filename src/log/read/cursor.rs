@@ -172,7 +172,8 @@ impl Cursor {
     pub(super) fn check_place(&mut self) -> Result<()> {
         self.check_fork()?;
         // On the way to a place that no record begins at, it walks there from a boundary before.
-        if self.position.max(self.skip_to) < self.core.start() {
+        let at = self.position.max(self.skip_to);
+        if at < self.core.start() && !self.is_right_before_start() {
             return Err(self.trimmed());
         }
         if let Some(segment) = &self.segment {
@@ -205,6 +206,24 @@ impl Cursor {
             _ if self.position < self.core.start() => Err(self.trimmed()),
             _ => Err(self.cut()),
         }
+    }
+
+    /// Whether the reader read its segment to the end, and the log now begins right behind: then
+    /// it missed nothing, and goes on there.
+    #[cold]
+    fn is_right_before_start(&mut self) -> bool {
+        let Some(segment) = &self.segment else {
+            return false;
+        };
+        let (ordinal, end) = (segment.ordinal(), end_of(segment));
+        let at_end = self.position == Position::new(ordinal, end);
+        let follows = self
+            .core
+            .segments
+            .read()
+            .after(ordinal)
+            .is_some_and(|next| next.header.previous.ordinal == ordinal);
+        at_end && follows && self.go_to_next() && self.position >= self.core.start()
     }
 
     /// The reader fell behind the log's start, and goes on there.
