@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ringbolt::From;
+use ringbolt::maintain::{self, SegmentState};
 use rustix::fs::{Advice, fadvise};
 
 use crate::bench::append::produce_bytes;
@@ -24,9 +25,7 @@ pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
     produce_bytes(&log, &PAYLOAD, bench.scale.read_bytes)?;
     log.close()?;
     let written = bench.scale.read_bytes.div_ceil(PAYLOAD.len() as u64);
-    let files = segment_files(&dir)?;
-    // The last one is not sealed, and mostly empty.
-    let sealed = &files[..files.len().saturating_sub(1).max(1)];
+    let sealed = sealed_files(&dir)?;
 
     let (mut ratios, mut rates) = (Vec::new(), Vec::new());
     for round in 1..=bench.scale.rounds {
@@ -34,10 +33,10 @@ pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
             "cold sequential reading, round {round} of {}",
             bench.scale.rounds
         ));
-        forget(&files)?;
-        let raw = bench.raw.best_read_rate(sealed)?;
+        forget(&sealed)?;
+        let raw = bench.raw.best_read_rate(&sealed)?;
         let log = bench.options().open_on(&engine, &dir)?;
-        forget(&files)?;
+        forget(&sealed)?;
         let mut reader = log.reader(From::Start)?;
         let begin = Instant::now();
         let (mut records, mut bytes) = (0, 0);
@@ -64,7 +63,17 @@ pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
     }])
 }
 
-/// The segments of a log, oldest first.
+/// The sealed segments of a log, oldest first: those that nothing happens to any more.
+fn sealed_files(dir: &Path) -> Done<Vec<PathBuf>> {
+    let segments = maintain::inspect(dir)?.segments;
+    Ok(segments
+        .iter()
+        .filter(|segment| segment.state == SegmentState::Sealed)
+        .map(|segment| dir.join(&segment.name))
+        .collect())
+}
+
+/// The segment files of a log, oldest first, those that are made ahead too.
 pub(crate) fn segment_files(dir: &Path) -> Done<Vec<PathBuf>> {
     let failed = || Failure::io(format!("listing {}", dir.display()));
     let mut files = Vec::new();
