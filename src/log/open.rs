@@ -27,6 +27,8 @@ const LOCK_RETRY: Duration = Duration::from_millis(2);
 pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
     let disk = engine.disk();
     let dir = open_dir(&**disk, path, options.create)?;
+    // Not even a lock is left in a folder that is somebody else's.
+    recover::refuse_foreign_folder(&*dir)?;
     let lock = lock(&*dir, options.lock_timeout)?;
     let found = recover::recover(&*dir)?;
     if matches!(found.tail, Recovery::Fresh) && !options.create {

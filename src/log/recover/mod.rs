@@ -274,6 +274,15 @@ pub(crate) fn attempt(
     ))
 }
 
+/// Refuses a directory in which something else lives. To be asked before anything is made there.
+pub(crate) fn refuse_foreign_folder(dir: &dyn Dir) -> Result<()> {
+    let listing = Listing::read(dir)?;
+    if listing.segments.is_empty() {
+        fresh(dir, &listing)?;
+    }
+    Ok(())
+}
+
 /// A directory without segments: a new log, unless something else lives there.
 fn fresh(dir: &dyn Dir, listing: &Listing) -> Result<Recovered> {
     if let Some(stranger) = listing.strangers.first() {
