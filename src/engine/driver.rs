@@ -225,6 +225,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.turn_away();
+        self.shared.jobs.close();
     }
 }
 
@@ -281,5 +282,4 @@ pub(super) fn run(
         }
         idle_since = None;
     }
-    shared.jobs.close();
 }

@@ -62,18 +62,27 @@ impl Persist {
                 Counters::add(&self.core.counters.payload_bytes, payload_bytes);
                 self.stuck = None;
             }
-            if live.frontier < end || index + 1 == self.live.len() {
+            if live.frontier < end {
                 return;
             }
-            // The segment is full; go on in the next one, if that was installed.
-            let next = &self.live[index + 1];
-            if next.image.committed(next.frontier as usize) == 0 {
+            live.records_total = self.records_total;
+            if index + 1 == self.live.len() {
+                return;
+            }
+            // The segment is full; go on in the next one, if claims do.
+            if self.tail_at().generation == frontier_generation & GENERATION_MASK {
                 return;
             }
             self.frontier_generation += 1;
+            self.progressed = true;
             Counters::add(&self.core.counters.rollovers, 1);
             self.note_rollover();
         }
+    }
+
+    /// Whether a segment is ready behind the frontier's.
+    pub(super) fn has_next(&self) -> bool {
+        self.live(self.frontier_generation + 1).is_some()
     }
 
     /// Whether there is a group to write now.
@@ -102,7 +111,7 @@ impl Persist {
     }
 
     /// Whether the frontier stands at this tail: no claim is open.
-    fn is_tail(&self, tail: TailAt) -> bool {
+    pub(super) fn is_tail(&self, tail: TailAt) -> bool {
         tail.offset == self.front().frontier
             && tail.generation == self.frontier_generation & GENERATION_MASK
     }
@@ -125,20 +134,20 @@ impl Persist {
 
     /// Pushes the next group, with a checkpoint, if there is one.
     pub(super) fn write_groups(&mut self, queue: &mut dyn Queue) {
-        if !self.has_group() {
-            if self.in_flight == 0 && self.wants_checkpoint_now() {
-                self.checkpoint(true, false);
-                self.scan();
-                self.push_pieces(queue);
-            }
+        let group = self.has_group();
+        let pad = self.in_flight == 0 && (self.has_partial() || self.wants_checkpoint_now());
+        if !group && !pad {
             return;
         }
-        if self.in_flight == 0 && self.has_partial() {
-            self.checkpoint(true, false);
-        } else {
-            self.checkpoint(false, false);
+        // Behind the clean checkpoint of a closing log there is nothing.
+        if !self.shut.is_attesting() {
+            if pad && self.front().frontier == self.end {
+                self.core.tail.install_next();
+                self.scan();
+            }
+            self.checkpoint(pad, false);
+            self.scan();
         }
-        self.scan();
         self.push_pieces(queue);
     }
 
@@ -270,11 +279,12 @@ impl Persist {
             && self.attested < self.data_end
             && self.core.durable() >= self.data_end
             && self.is_tail(self.core.tail.now())
-            && self.front().frontier < self.end
+            && (self.front().frontier < self.end || self.has_next())
     }
 
     fn wants_checkpoint_now(&self) -> bool {
-        if self.start.is_unwritten() && self.front().frontier < self.end {
+        let room = self.front().frontier < self.end || self.has_next();
+        if self.start.is_unwritten() && room && self.shut.tail().is_none() {
             return true;
         }
         self.wants_trailing()

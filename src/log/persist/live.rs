@@ -28,6 +28,8 @@ pub(super) struct Live {
     /// Writes under way, in order of their place.
     pub(super) writes: VecDeque<Piece>,
     pub(super) summary: Summary,
+    /// Records before its end, since the log was made; known once the frontier is there.
+    pub(super) records_total: u64,
     pub(super) footer: FooterState,
 }
 
@@ -70,6 +72,7 @@ impl Live {
             boundary_durable: at,
             writes: VecDeque::new(),
             summary,
+            records_total: 0,
             footer: FooterState::Open,
         }
     }
