@@ -80,14 +80,22 @@ impl Work {
     }
 
     /// Space is freed when the disk was found full: then whatever was refused must succeed.
-    fn retried<T>(&mut self, what: &str, mut step: impl FnMut(&mut Self) -> Result<T>) -> std::result::Result<T, Stop> {
+    fn retried<T>(
+        &mut self,
+        what: &str,
+        mut step: impl FnMut(&mut Self) -> Result<T>,
+    ) -> std::result::Result<T, Stop> {
         let mut full = 0;
         loop {
             match step(self) {
                 Ok(value) => return Ok(value),
                 Err(error) if error.kind() == ErrorKind::Full => {
                     full += 1;
-                    assert!(error.is_retryable() && !error.is_fatal(), "{}: {error}", self.name);
+                    assert!(
+                        error.is_retryable() && !error.is_fatal(),
+                        "{}: {error}",
+                        self.name
+                    );
                     assert!(full < 60, "{}: {what} never goes on: {error}", self.name);
                     if full == 20 {
                         self.rig.disk.clear_faults();
@@ -123,13 +131,17 @@ impl Work {
 
     fn append_batch(&mut self, log: &Log, lens: &[usize]) -> Steps {
         let number = self.entries.len();
-        let batch: Vec<_> = (0..).zip(lens).map(|(n, len)| payload(number + n, *len)).collect();
+        let batch: Vec<_> = (0..)
+            .zip(lens)
+            .map(|(n, len)| payload(number + n, *len))
+            .collect();
         let ticket = self.retried("a batch", |work| {
-            work.rig.until("a batch", || match log.try_append_batch(&batch) {
-                Ok(ticket) => Some(Ok(ticket.into_owned())),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-                Err(error) => Some(Err(error)),
-            })
+            work.rig
+                .until("a batch", || match log.try_append_batch(&batch) {
+                    Ok(ticket) => Some(Ok(ticket.into_owned())),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                    Err(error) => Some(Err(error)),
+                })
         })?;
         let mut position = ticket.position();
         for bytes in batch {
@@ -149,7 +161,9 @@ impl Work {
             0 => {
                 let told = Arc::clone(&self.told);
                 self.callbacks += 1;
-                ticket.clone().on_done(move |outcome| told.lock().unwrap().push(outcome));
+                ticket
+                    .clone()
+                    .on_done(move |outcome| told.lock().unwrap().push(outcome));
             }
             1 => {
                 let acknowledged = Box::pin(ticket.clone().into_future());
@@ -157,7 +171,10 @@ impl Work {
                 // The first poll registers it; from then on it is polled only when woken.
                 let waker = Arc::clone(&wakes).into();
                 let mut pending: Pending<Position> = (acknowledged, wakes);
-                let first = pending.0.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+                let first = pending
+                    .0
+                    .as_mut()
+                    .poll(&mut std::task::Context::from_waker(&waker));
                 if first.is_pending() {
                     self.acknowledgements.push(pending);
                 }
@@ -213,7 +230,9 @@ impl Work {
     }
 
     fn settle(&mut self, log: &Log) -> Steps {
-        self.rig.finish("a flush", log.flush_async()).map_err(Stop::Failed)?;
+        self.rig
+            .finish("a flush", log.flush_async())
+            .map_err(Stop::Failed)?;
         self.look();
         Ok(())
     }
@@ -259,14 +278,23 @@ impl Work {
     fn check_waiters(&mut self) {
         let tickets: Vec<_> = self.entries.iter().map(|e| e.ticket.clone()).collect();
         for ticket in &tickets {
-            self.rig.until("a ticket", || ticket.is_done().then_some(()));
+            self.rig
+                .until("a ticket", || ticket.is_done().then_some(()));
         }
         for (mut future, wakes) in std::mem::take(&mut self.acknowledgements) {
-            self.rig.until("a future", || wakes.poll(future.as_mut()).map(|_| ()));
+            self.rig
+                .until("a future", || wakes.poll(future.as_mut()).map(|_| ()));
         }
         let (told, callbacks) = (Arc::clone(&self.told), self.callbacks);
-        self.rig.until("callbacks", || (told.lock().unwrap().len() >= callbacks).then_some(()));
-        assert_eq!(told.lock().unwrap().len(), callbacks, "{}: called twice", self.name);
+        self.rig.until("callbacks", || {
+            (told.lock().unwrap().len() >= callbacks).then_some(())
+        });
+        assert_eq!(
+            told.lock().unwrap().len(),
+            callbacks,
+            "{}: called twice",
+            self.name
+        );
         self.look();
     }
 
@@ -279,7 +307,10 @@ impl Work {
         };
         assert_eq!(error.kind(), ErrorKind::Io, "{name}: {error}");
         assert!(error.is_fatal() && !error.is_retryable(), "{name}: {error}");
-        assert!(error.path().is_some() && error.hint().is_some(), "{name}: {error}");
+        assert!(
+            error.path().is_some() && error.hint().is_some(),
+            "{name}: {error}"
+        );
         let end = Position::from_u64(u64::MAX - 8);
         let waited = self.rig.finish("the watermark", log.durable().reached(end));
         assert_eq!(waited.unwrap_err().kind(), ErrorKind::Io, "{name}");
@@ -295,7 +326,9 @@ impl Work {
     /// The durable prefix can be read, and then comes the error.
     fn check_prefix(&self, log: &Log) {
         let name = &self.name;
-        let mut reader = log.reader(From::Start).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut reader = log
+            .reader(From::Start)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut seen = Vec::new();
         let error = loop {
             match reader.try_next() {
@@ -318,12 +351,18 @@ impl Work {
             let is_next = next.is_some_and(|(position, _)| *position == entry.position);
             if is_next {
                 let (_, bytes) = next.expect("looked at");
-                assert!(*bytes == entry.payload, "{name}: {where_}: record {n} has other bytes");
+                assert!(
+                    *bytes == entry.payload,
+                    "{name}: {where_}: record {n} has other bytes"
+                );
                 assert!(
                     entry.gone != Some(Certainty::Surely),
                     "{name}: {where_}: record {n} came back"
                 );
-                assert!(missing.is_none(), "{name}: {where_}: a gap before record {n}");
+                assert!(
+                    missing.is_none(),
+                    "{name}: {where_}: a gap before record {n}"
+                );
                 next = left.next();
             } else if entry.gone.is_none() {
                 assert!(
@@ -335,7 +374,11 @@ impl Work {
                 missing = Some(n);
             }
         }
-        assert!(next.is_none(), "{name}: {where_}: invented {:?}", next.map(|(p, _)| p));
+        assert!(
+            next.is_none(),
+            "{name}: {where_}: invented {:?}",
+            next.map(|(p, _)| p)
+        );
     }
 }
 
@@ -352,7 +395,11 @@ fn found_on(disk: &SimDisk, name: &str) -> Vec<(Position, Vec<u8>)> {
 
 /// One run with one fault; says whether the fault was met.
 fn run(class: OpClass, nth: u64, errno: i32, for_good: bool) -> bool {
-    let fault = if for_good { Fault::for_good } else { Fault::once };
+    let fault = if for_good {
+        Fault::for_good
+    } else {
+        Fault::once
+    };
     let name = format!("{class:?} {nth} errno {errno} for good: {for_good}");
     let disk = SimDisk::new(nth);
     disk.fail(fault(class, nth, errno));
@@ -408,7 +455,10 @@ fn each(class: OpClass) {
             while run(class, nth, *errno, for_good) {
                 nth += 1;
             }
-            println!("{class:?}, errno {errno}, for good: {for_good}: {} faults", nth - 1);
+            println!(
+                "{class:?}, errno {errno}, for good: {for_good}: {} faults",
+                nth - 1
+            );
         }
     }
 }

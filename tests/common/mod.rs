@@ -241,7 +241,9 @@ pub fn contents(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
         .into_iter()
         .filter(|entry| entry.kind == ringbolt::disk::PathKind::File)
         .map(|entry| {
-            let bytes = disk.read_file(format!("{DIR}/{}", entry.name)).expect("it is a file");
+            let bytes = disk
+                .read_file(format!("{DIR}/{}", entry.name))
+                .expect("it is a file");
             (entry.name, bytes)
         })
         .collect();

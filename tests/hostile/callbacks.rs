@@ -54,13 +54,18 @@ fn a_callback_is_called_once_with_the_outcome() {
     ticket.clone().on_done(tell(&told));
     assert!(told.lock().unwrap().is_empty());
     rig.outcome(&ticket).unwrap();
-    rig.until("a callback", || (told.lock().unwrap().len() == 1).then_some(()));
+    rig.until("a callback", || {
+        (told.lock().unwrap().len() == 1).then_some(())
+    });
     // At once, on this thread.
     ticket.on_done(tell(&told));
     rig.rest();
     let told = told.lock().unwrap();
     assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|outcome| outcome.as_ref().ok() == Some(&position)));
+    assert!(
+        told.iter()
+            .all(|outcome| outcome.as_ref().ok() == Some(&position))
+    );
 }
 
 #[test]
@@ -77,7 +82,9 @@ fn a_callback_that_panics_harms_nobody() {
     }
     let ticket = log.try_append(b"last").unwrap();
     rig.outcome(&ticket).unwrap();
-    rig.until("callbacks", || (called.load(Ordering::SeqCst) == 10).then_some(()));
+    rig.until("callbacks", || {
+        (called.load(Ordering::SeqCst) == 10).then_some(())
+    });
     rig.write(&log, b"goes on");
     assert_eq!(read_all(&log).unwrap().len(), 12);
 }
@@ -89,15 +96,20 @@ fn a_callback_may_append() {
     let left = Arc::new(AtomicUsize::new(50));
     fn next(log: &Log, left: &Arc<AtomicUsize>) {
         let (log, left) = (log.clone(), Arc::clone(left));
-        log.clone().try_append(b"and on").unwrap().on_done(move |outcome| {
-            outcome.unwrap();
-            if left.fetch_sub(1, Ordering::SeqCst) > 1 {
-                next(&log, &left);
-            }
-        });
+        log.clone()
+            .try_append(b"and on")
+            .unwrap()
+            .on_done(move |outcome| {
+                outcome.unwrap();
+                if left.fetch_sub(1, Ordering::SeqCst) > 1 {
+                    next(&log, &left);
+                }
+            });
     }
     next(&log, &left);
-    rig.until("a chain of callbacks", || (left.load(Ordering::SeqCst) == 0).then_some(()));
+    rig.until("a chain of callbacks", || {
+        (left.load(Ordering::SeqCst) == 0).then_some(())
+    });
     assert_eq!(read_all(&log).unwrap().len(), 50);
 }
 

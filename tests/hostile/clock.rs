@@ -23,12 +23,20 @@ fn times_never_fall() {
         let log = rig.open(&options).unwrap();
         assert_eq!(read_all(&log).unwrap().len(), written);
         for n in 0..12 {
-            disk.jump_wall(if (n + opening) % 2 == 0 { -5 * HOUR_NS } else { 3 * HOUR_NS });
+            disk.jump_wall(if (n + opening) % 2 == 0 {
+                -5 * HOUR_NS
+            } else {
+                3 * HOUR_NS
+            });
             rig.write(&log, &payload(n, 250_000));
             written += 1;
         }
         rig.rest();
-        for time in [SystemTime::UNIX_EPOCH, SystemTime::now(), SystemTime::UNIX_EPOCH + Duration::MAX / 4] {
+        for time in [
+            SystemTime::UNIX_EPOCH,
+            SystemTime::now(),
+            SystemTime::UNIX_EPOCH + Duration::MAX / 4,
+        ] {
             let mut reader = log.reader(From::Time(time)).unwrap();
             while reader.try_next().unwrap().is_some() {}
         }
@@ -42,7 +50,12 @@ fn times_never_fall() {
 /// By age, with a clock that jumps either way: what is kept is a suffix, and the log goes on.
 #[test]
 fn retention_by_age_survives_jumps() {
-    for age in [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(u64::MAX), Duration::MAX] {
+    for age in [
+        Duration::ZERO,
+        Duration::from_secs(60),
+        Duration::from_secs(u64::MAX),
+        Duration::MAX,
+    ] {
         for start in [1_700_000_000_000_000_000, 0] {
             let disk = SimOptions::new().seed(2).start_unix_ns(start).build();
             let mut rig = Rig::new(&disk);
@@ -55,9 +68,15 @@ fn retention_by_age_survives_jumps() {
             }
             let left = read_all(&log).unwrap();
             let first = positions.iter().position(|at| *at == left[0].0).unwrap();
-            assert!(left.iter().map(|(at, _)| at).eq(&positions[first..]), "{age:?}");
+            assert!(
+                left.iter().map(|(at, _)| at).eq(&positions[first..]),
+                "{age:?}"
+            );
             assert!(left.len() < 24 || age > Duration::from_secs(60), "{age:?}");
-            assert!(left.len() == 24 || age <= Duration::from_secs(60), "{age:?}");
+            assert!(
+                left.len() == 24 || age <= Duration::from_secs(60),
+                "{age:?}"
+            );
         }
     }
 }
@@ -69,7 +88,9 @@ fn an_idle_log_with_retention_by_age_sleeps() {
     for rest in [0, 16, 1000, 30_000] {
         let disk = SimDisk::new(3);
         let mut rig = Rig::new(&disk);
-        let log = rig.open(&options().retain_age(Duration::from_secs(1))).unwrap();
+        let log = rig
+            .open(&options().retain_age(Duration::from_secs(1)))
+            .unwrap();
         rig.write(&log, &payload(1, 1000));
         rig.rest();
         // Up to the segment's end, or a little before it, in one record.

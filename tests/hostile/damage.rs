@@ -41,7 +41,10 @@ fn kill(disk: &SimDisk, rig: Rig, log: Log) -> Option<SimDisk> {
 
 /// The ordinals of the segments that hold records.
 fn segments(records: &Records) -> Vec<u64> {
-    let mut ordinals: Vec<_> = records.iter().map(|(position, _)| position.segment()).collect();
+    let mut ordinals: Vec<_> = records
+        .iter()
+        .map(|(position, _)| position.segment())
+        .collect();
     ordinals.dedup();
     assert!(ordinals.len() >= 4);
     ordinals
@@ -119,7 +122,9 @@ fn a_damaged_header_or_footer_of_a_sealed_segment_loses_nothing() {
         let (disk, records) = a_log(6);
         disk.corrupt(path(segments(&records)[1]), at, 1, 1).unwrap();
         let rig = Rig::new(&disk);
-        let log = rig.open(&options()).unwrap_or_else(|error| panic!("at {at}: {error}"));
+        let log = rig
+            .open(&options())
+            .unwrap_or_else(|error| panic!("at {at}: {error}"));
         assert!(read_all(&log).unwrap() == records, "at {at}");
     }
 }
@@ -133,7 +138,12 @@ fn swapped_segments() {
     let error = Rig::new(&disk).open(&options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
     let named = error.path().unwrap();
-    assert!(segments[..2].iter().any(|n| named == std::path::Path::new(&path(*n))), "{error}");
+    assert!(
+        segments[..2]
+            .iter()
+            .any(|n| named == std::path::Path::new(&path(*n))),
+        "{error}"
+    );
     assert!(contents(&disk) == before, "something was changed");
 }
 
@@ -143,7 +153,8 @@ fn a_segment_of_another_log() {
         let (disk, records) = a_log(8);
         let (other, _) = a_log(9);
         let segment = segments(&records)[which];
-        disk.copy_file_from(&other, path(segment), path(segment)).unwrap();
+        disk.copy_file_from(&other, path(segment), path(segment))
+            .unwrap();
         refused(&disk, segment);
     }
     // Above all of the log's own.
@@ -154,7 +165,8 @@ fn a_segment_of_another_log() {
         .filter_map(|(name, _)| name.strip_suffix(".seg")?.parse::<u64>().ok())
         .max()
         .unwrap();
-    disk.copy_file_from(&other, path(segments(&records)[1]), path(newest + 1)).unwrap();
+    disk.copy_file_from(&other, path(segments(&records)[1]), path(newest + 1))
+        .unwrap();
     refused(&disk, newest + 1);
 }
 
@@ -163,12 +175,16 @@ fn a_segment_of_another_log() {
 fn damage_to_acknowledged_records_names_the_record() {
     let (pristine, records) = a_log(10);
     let last = *segments(&records).last().unwrap();
-    let in_use: Vec<_> = records.iter().filter(|(at, _)| at.segment() == last).collect();
+    let in_use: Vec<_> = records
+        .iter()
+        .filter(|(at, _)| at.segment() == last)
+        .collect();
     assert!(!in_use.is_empty());
     for (position, bytes) in &in_use {
         for at in [0, 4, 13, 16, 16 + bytes.len() as u64 - 1] {
             let disk = copy(&pristine);
-            disk.corrupt(path(last), position.offset_bytes() + at, 1, at).unwrap();
+            disk.corrupt(path(last), position.offset_bytes() + at, 1, at)
+                .unwrap();
             let error = refused(&disk, last);
             assert_eq!(error.position(), Some(*position), "byte {at}: {error}");
         }
@@ -183,7 +199,10 @@ fn damage_to_the_last_checkpoint_alone_loses_nothing() {
     let last = *segments(&records).last().unwrap();
     let bytes = disk.read_file(path(last)).unwrap();
     let magic = b"RBCHKPT1";
-    let at = bytes.windows(8).rposition(|window| window == magic).unwrap();
+    let at = bytes
+        .windows(8)
+        .rposition(|window| window == magic)
+        .unwrap();
     disk.corrupt(path(last), at as u64 + 9, 1, 1).unwrap();
     let rig = Rig::new(&disk);
     let log = rig.open(&options()).unwrap();
@@ -196,7 +215,13 @@ fn damage_to_the_last_checkpoint_alone_loses_nothing() {
 fn damage_in_a_sealed_segment_is_told_to_the_reader() {
     let (disk, records) = a_log(12);
     let (position, _) = records[2];
-    disk.corrupt(path(position.segment()), position.offset_bytes() + 1000, 3, 1).unwrap();
+    disk.corrupt(
+        path(position.segment()),
+        position.offset_bytes() + 1000,
+        3,
+        1,
+    )
+    .unwrap();
     let rig = Rig::new(&disk);
     let log = rig.open(&options()).unwrap();
     let before = contents(&disk);
@@ -242,7 +267,9 @@ fn a_torn_tail_is_no_damage() {
     let mut ends = [0, 0];
     for state in disk.crash_states(200, 13) {
         let rig = Rig::new(&state);
-        let log = rig.open(&options()).unwrap_or_else(|e| panic!("{}: {e}", state.describe()));
+        let log = rig
+            .open(&options())
+            .unwrap_or_else(|e| panic!("{}: {e}", state.describe()));
         let found = read_all(&log).unwrap();
         assert!(found[..3] == records, "{}", state.describe());
         let whole = found.len() == 4 && found[3] == (at, payload(3, 30_000));

@@ -53,9 +53,15 @@ fn kinds_map_to_those_of_io_errors() {
     assert_eq!(at(DIR), io::ErrorKind::ResourceBusy);
     let kind = |error: Error| io::Error::from(error).kind();
     let large = vec![0; log.payload_bytes_max() + 1];
-    assert_eq!(kind(log.try_append(&large).unwrap_err()), io::ErrorKind::FileTooLarge);
+    assert_eq!(
+        kind(log.try_append(&large).unwrap_err()),
+        io::ErrorKind::FileTooLarge
+    );
     rig.close(&log).unwrap();
-    assert_eq!(kind(log.try_append(b"").unwrap_err()), io::ErrorKind::BrokenPipe);
+    assert_eq!(
+        kind(log.try_append(b"").unwrap_err()),
+        io::ErrorKind::BrokenPipe
+    );
 }
 
 /// What happened, where, and what to do.
@@ -70,14 +76,18 @@ fn a_message_names_file_position_and_remedy() {
     rig.close(&log).unwrap();
     drop((log, rig));
     let segment = format!("{DIR}/{:011}.seg", first.segment());
-    disk.corrupt(&segment, first.offset_bytes() + 20, 1, 7).unwrap();
+    disk.corrupt(&segment, first.offset_bytes() + 20, 1, 7)
+        .unwrap();
     let error = Rig::new(&disk).open(&options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
     assert_eq!(error.position(), Some(first));
     let text = error.to_string();
     assert!(text.contains(&segment), "{text}");
     assert!(text.contains(&first.to_string()), "{text}");
-    assert!(text.contains(error.hint().expect("there is a remedy")), "{text}");
+    assert!(
+        text.contains(error.hint().expect("there is a remedy")),
+        "{text}"
+    );
     assert!(format!("{error:?}").contains(&text));
     assert!(second > first);
 }

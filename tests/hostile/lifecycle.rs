@@ -42,7 +42,11 @@ fn closing_twice_is_no_error_and_everything_after_it_is() {
     closed(log.truncate(position).unwrap_err());
     // What was flushed stays flushed.
     log.flush().unwrap();
-    closed(log.durable().wait_for(Position::from_u64(u64::MAX)).unwrap_err());
+    closed(
+        log.durable()
+            .wait_for(Position::from_u64(u64::MAX))
+            .unwrap_err(),
+    );
     // What is there can still be read, and then comes the end.
     let mut reader = log.reader(From::Start).unwrap();
     assert_eq!(&*reader.next().unwrap(), b"one");
@@ -54,7 +58,9 @@ fn closing_twice_is_no_error_and_everything_after_it_is() {
 #[test]
 fn dropping_the_log_keeps_what_was_appended() {
     let (mut rig, log) = rig(2);
-    let tickets: Vec<_> = (0..20).map(|n| rig.append(&log, &payload(n, 100_000)).unwrap()).collect();
+    let tickets: Vec<_> = (0..20)
+        .map(|n| rig.append(&log, &payload(n, 100_000)).unwrap())
+        .collect();
     let mut watch = log.durable();
     let mut reader = log.reader(From::Start).unwrap();
     drop(log);
@@ -67,7 +73,10 @@ fn dropping_the_log_keeps_what_was_appended() {
         assert!(reader.try_next().unwrap().unwrap().payload() == payload(n, 100_000));
     }
     rig.rest();
-    assert_eq!(reader.try_next().map(drop).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(
+        reader.try_next().map(drop).unwrap_err().kind(),
+        ErrorKind::Closed
+    );
     let (_rig, log) = reopened(&rig);
     assert_eq!(read_all(&log).unwrap().len(), 20);
 }
@@ -84,7 +93,9 @@ fn dropping_the_engine_first_tells_everybody() {
         let told = Arc::new(std::sync::Mutex::new(Vec::new()));
         for ticket in &tickets {
             let told = Arc::clone(&told);
-            ticket.clone().on_done(move |outcome| told.lock().unwrap().push(outcome));
+            ticket
+                .clone()
+                .on_done(move |outcome| told.lock().unwrap().push(outcome));
         }
         rig.drop_driver();
         assert_eq!(told.lock().unwrap().len(), tickets.len());
@@ -92,10 +103,19 @@ fn dropping_the_engine_first_tells_everybody() {
             assert_eq!(ticket.wait().unwrap_err().kind(), ErrorKind::Closed);
         }
         assert_eq!(log.append(b"").unwrap_err().kind(), ErrorKind::Closed);
-        assert_eq!(log.trim(Position::MIN).unwrap_err().kind(), ErrorKind::Closed);
-        assert_eq!(log.truncate(log.end()).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(
+            log.trim(Position::MIN).unwrap_err().kind(),
+            ErrorKind::Closed
+        );
+        assert_eq!(
+            log.truncate(log.end()).unwrap_err().kind(),
+            ErrorKind::Closed
+        );
         let mut reader = log.reader(From::Start).unwrap();
-        assert_eq!(reader.next().map(drop).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(
+            reader.next().map(drop).unwrap_err().kind(),
+            ErrorKind::Closed
+        );
         assert_eq!(log.close().unwrap_err().kind(), ErrorKind::Closed);
         // Nothing can be opened there any more, and the directory is free.
         let error = rig.open(&options()).unwrap_err();
@@ -109,7 +129,10 @@ fn dropping_the_engine_first_tells_everybody() {
 #[test]
 fn the_engines_handle_may_go_before_its_logs() {
     let disk = SimDisk::new(4);
-    let engine = Engine::builder().disk(Arc::new(disk.clone())).start().unwrap();
+    let engine = Engine::builder()
+        .disk(Arc::new(disk.clone()))
+        .start()
+        .unwrap();
     let log = options().open_on(&engine, "/log").unwrap();
     drop(engine);
     for n in 0..20 {
@@ -135,7 +158,11 @@ fn many_logs_share_an_engine() {
     let mut tickets = Vec::new();
     for round in 0..10 {
         for (n, log) in logs.iter().enumerate() {
-            tickets.push((n, round, rig.append(log, &payload(n * 100 + round, 5000)).unwrap()));
+            tickets.push((
+                n,
+                round,
+                rig.append(log, &payload(n * 100 + round, 5000)).unwrap(),
+            ));
         }
     }
     for (_, _, ticket) in &tickets {
@@ -178,7 +205,9 @@ fn a_trim_beyond_what_is_on_disk_is_refused() {
 fn a_cut_where_no_record_begins_is_refused() {
     let (mut rig, log) = rig(7);
     let one = rig.write(&log, b"one");
-    let batch = rig.until("a batch", || log.try_append_batch(&[&b"a"[..], b"bb", b"ccc"]).ok());
+    let batch = rig.until("a batch", || {
+        log.try_append_batch(&[&b"a"[..], b"bb", b"ccc"]).ok()
+    });
     let batch = batch.into_owned();
     let first = rig.outcome(&batch).unwrap();
     let records = read_all(&log).unwrap();
@@ -220,7 +249,10 @@ fn positions_are_never_used_twice() {
             let mut at = Vec::new();
             for n in 0..6 {
                 let position = rig.write(&log, &payload(n, 300_000));
-                assert!(position > last, "opening {opening}: {position} after {last}");
+                assert!(
+                    position > last,
+                    "opening {opening}: {position} after {last}"
+                );
                 last = position;
                 at.push(position);
             }
@@ -244,7 +276,9 @@ fn positions_are_never_used_twice() {
 fn a_close_during_a_truncation() {
     for seed in 0..8 {
         let (mut rig, log) = rig(9 + seed);
-        let at: Vec<_> = (0..6).map(|n| rig.write(&log, &payload(n, 300_000))).collect();
+        let at: Vec<_> = (0..6)
+            .map(|n| rig.write(&log, &payload(n, 300_000)))
+            .collect();
         let truncation = {
             let (log, to) = (log.clone(), at[2]);
             std::thread::spawn(move || log.truncate(to))
@@ -300,14 +334,19 @@ fn tickets_of_what_was_cut_say_so() {
     let disk = SimOptions::new().seed(21).build();
     let mut rig = Rig::new(&disk);
     let log = rig.open(&options()).unwrap();
-    let tickets: Vec<_> = (0..8).map(|n| rig.append(&log, &payload(n, 10_000)).unwrap()).collect();
+    let tickets: Vec<_> = (0..8)
+        .map(|n| rig.append(&log, &payload(n, 10_000)).unwrap())
+        .collect();
     let cut = tickets[4].position();
     rig.truncate(&log, cut).unwrap();
     for (n, ticket) in tickets.iter().enumerate() {
         match rig.outcome(ticket) {
             Ok(position) => assert!(position < cut, "record {n} is gone, and acknowledged"),
             Err(error) => {
-                assert!(n >= 4 && error.kind() == ErrorKind::Cut, "record {n}: {error}");
+                assert!(
+                    n >= 4 && error.kind() == ErrorKind::Cut,
+                    "record {n}: {error}"
+                );
                 assert_eq!(error.position(), Some(ticket.position()));
             }
         }
@@ -337,7 +376,11 @@ fn handles_of_a_failed_log_do_not_keep_it_locked() {
     let (mut rig, log) = rig(23);
     rig.write(&log, b"one");
     rig.rest();
-    rig.disk.fail(Fault::once(OpClass::Write, rig.disk.count(OpClass::Write) + 1, EIO));
+    rig.disk.fail(Fault::once(
+        OpClass::Write,
+        rig.disk.count(OpClass::Write) + 1,
+        EIO,
+    ));
     let ticket = rig.append(&log, b"two").unwrap();
     assert_eq!(rig.outcome(&ticket).unwrap_err().kind(), ErrorKind::Io);
     rig.rest();

@@ -56,10 +56,19 @@ fn a_file_a_link_and_nothing_are_no_logs() {
     let disk = SimDisk::new(2);
     disk.write_file("/file", b"somebody's text").unwrap();
     disk.make_symlink("/link").unwrap();
-    assert_eq!(refused(&disk, "/file", &options()).kind(), ErrorKind::NotALog);
-    assert_eq!(refused(&disk, "/link", &options()).kind(), ErrorKind::Symlink);
+    assert_eq!(
+        refused(&disk, "/file", &options()).kind(),
+        ErrorKind::NotALog
+    );
+    assert_eq!(
+        refused(&disk, "/link", &options()).kind(),
+        ErrorKind::Symlink
+    );
     let absent = options().create(false);
-    assert_eq!(refused(&disk, "/absent", &absent).kind(), ErrorKind::NotALog);
+    assert_eq!(
+        refused(&disk, "/absent", &absent).kind(),
+        ErrorKind::NotALog
+    );
     assert_eq!(disk.read_file("/file").unwrap(), b"somebody's text");
     assert_eq!(names(&disk, "/").len(), 2, "nothing was made");
     // Only the last part of the path is ever made.
@@ -80,13 +89,20 @@ fn a_directory_that_is_not_a_log_is_left_as_it_is() {
     disk.create_dir("/photos".as_ref()).unwrap();
     disk.write_file("/photos/cat.jpg", b"meow").unwrap();
     for options in [options(), options().create(false)] {
-        assert_eq!(refused(&disk, "/photos", &options).kind(), ErrorKind::NotALog);
+        assert_eq!(
+            refused(&disk, "/photos", &options).kind(),
+            ErrorKind::NotALog
+        );
         assert_eq!(names(&disk, "/photos"), ["cat.jpg"]);
     }
     disk.create_dir("/empty".as_ref()).unwrap();
     let error = refused(&disk, "/empty", &options().create(false));
     assert_eq!(error.kind(), ErrorKind::NotALog);
-    assert!(names(&disk, "/empty").is_empty(), "{:?}", names(&disk, "/empty"));
+    assert!(
+        names(&disk, "/empty").is_empty(),
+        "{:?}",
+        names(&disk, "/empty")
+    );
 }
 
 #[test]
@@ -143,7 +159,11 @@ fn patch_header(disk: &SimDisk, segment: &str, at: usize, bytes: &[u8]) {
 fn newer_formats_are_told_from_damage_and_left_alone() {
     for (at, bytes, kind) in [
         (8, &2u32.to_le_bytes()[..], ErrorKind::Version),
-        (24, &(1u64 << 40).to_le_bytes()[..], ErrorKind::UnknownFeature),
+        (
+            24,
+            &(1u64 << 40).to_le_bytes()[..],
+            ErrorKind::UnknownFeature,
+        ),
     ] {
         let disk = SimDisk::new(6);
         let segment = a_log(&disk);

@@ -17,7 +17,11 @@ fn rig(seed: u64) -> (Rig, Log) {
 }
 
 fn payloads(log: &Log) -> Vec<Vec<u8>> {
-    read_all(log).unwrap().into_iter().map(|(_, bytes)| bytes).collect()
+    read_all(log)
+        .unwrap()
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .collect()
 }
 
 /// Lets a closure panic without a word.
@@ -54,20 +58,26 @@ fn a_record_that_is_too_large_is_refused_by_every_form() {
         log.append(&large).map(drop),
         log.try_append(&large).map(drop),
         log.append_deadline(&large, past).map(drop),
-        log.append_with(len, |_| panic!("there is nothing to fill")).map(drop),
-        log.append_with(usize::MAX, |_| panic!("there is nothing to fill")).map(drop),
+        log.append_with(len, |_| panic!("there is nothing to fill"))
+            .map(drop),
+        log.append_with(usize::MAX, |_| panic!("there is nothing to fill"))
+            .map(drop),
         log.claim(len).map(drop),
         log.try_claim(len).map(drop),
         log.claim_deadline(usize::MAX, past).map(drop),
         log.append_batch(&[&large]).map(drop),
         log.try_append_batch(&[&large]).map(drop),
         rig.finish("an append", log.append_async(&large)).map(drop),
-        rig.finish("a batch", log.append_batch_async(&[&large])).map(drop),
+        rig.finish("a batch", log.append_batch_async(&[&large]))
+            .map(drop),
     ];
     for (n, refused) in refused.into_iter().enumerate() {
         let error = refused.expect_err("it is too large");
         assert_eq!(error.kind(), ErrorKind::TooLarge, "form {n}: {error}");
-        assert!(error.hint().is_some() && !error.is_fatal(), "form {n}: {error}");
+        assert!(
+            error.hint().is_some() && !error.is_fatal(),
+            "form {n}: {error}"
+        );
     }
     rig.write(&log, b"the log goes on");
     assert_eq!(payloads(&log), [b"the log goes on"]);
@@ -77,8 +87,13 @@ fn a_record_that_is_too_large_is_refused_by_every_form() {
 fn the_largest_batch_fits_and_the_next_does_not() {
     let (mut rig, log) = rig(3);
     let empty: [&[u8]; 0] = [];
-    assert_eq!(log.try_append_batch(&empty).unwrap_err().kind(), ErrorKind::Invalid);
-    let none = rig.finish("a batch", log.append_batch_async(&empty)).unwrap_err();
+    assert_eq!(
+        log.try_append_batch(&empty).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
+    let none = rig
+        .finish("a batch", log.append_batch_async(&empty))
+        .unwrap_err();
     assert_eq!(none.kind(), ErrorKind::Invalid);
     // A count of 8 bytes, and 8 before each record.
     let room = log.payload_bytes_max() - 8 - 2 * 8 - 104;
@@ -91,7 +106,9 @@ fn the_largest_batch_fits_and_the_next_does_not() {
     assert!(payloads(&log) == batch(room));
     // Many without a byte.
     let batch = vec![[0u8; 0]; 10_000];
-    let ticket = rig.until("a batch", || log.try_append_batch(&batch).ok()).into_owned();
+    let ticket = rig
+        .until("a batch", || log.try_append_batch(&batch).ok())
+        .into_owned();
     rig.outcome(&ticket).unwrap();
     assert_eq!(payloads(&log).len(), 10_002);
 }
@@ -136,7 +153,9 @@ fn whoever_waits_behind_an_abandoned_claim_goes_on() {
                 panic!("out of ideas");
             });
         }),
-        ("panicking batch", |log| panics(|| drop(log.try_append_batch(&[Liar::new(10, 11)])))),
+        ("panicking batch", |log| {
+            panics(|| drop(log.try_append_batch(&[Liar::new(10, 11)])))
+        }),
     ];
     for (name, abandon) in ways {
         let (mut rig, log) = rig(5);
@@ -150,7 +169,8 @@ fn whoever_waits_behind_an_abandoned_claim_goes_on() {
         drop(open);
         abandon(&log);
         let stalled = rig.disk.idle_waits();
-        rig.outcome(&ticket).unwrap_or_else(|error| panic!("{name}: {error}"));
+        rig.outcome(&ticket)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let _ = stalled;
     }
 }
@@ -190,10 +210,18 @@ fn a_batch_that_changes_its_mind_is_not_written() {
             drop(rig.finish("a batch", log.append_batch_async(&batch)));
         });
         rig.write(&log, b"after");
-        assert_eq!(payloads(&log), [b"before".to_vec(), b"after".to_vec()], "{first} {then}");
+        assert_eq!(
+            payloads(&log),
+            [b"before".to_vec(), b"after".to_vec()],
+            "{first} {then}"
+        );
         rig.close(&log).unwrap();
         let log = Rig::new(&rig.disk).open(&options()).unwrap();
-        assert_eq!(payloads(&log), [b"before".to_vec(), b"after".to_vec()], "{first} {then}");
+        assert_eq!(
+            payloads(&log),
+            [b"before".to_vec(), b"after".to_vec()],
+            "{first} {then}"
+        );
     }
 }
 
@@ -201,7 +229,9 @@ fn a_batch_that_changes_its_mind_is_not_written() {
 fn a_forgotten_claim_stalls_the_log_and_everybody_is_told() {
     let mut rig = Rig::new(&SimDisk::new(7));
     let limit = Duration::from_secs(30);
-    let log = rig.open(&options().stall_limit(limit).unsynced_bytes(1)).unwrap();
+    let log = rig
+        .open(&options().stall_limit(limit).unsynced_bytes(1))
+        .unwrap();
     let before = rig.write(&log, b"before");
     std::mem::forget(log.try_claim(100).unwrap());
     let behind = log.try_append(b"behind").map(ringbolt::Ticket::into_owned);
@@ -211,7 +241,10 @@ fn a_forgotten_claim_stalls_the_log_and_everybody_is_told() {
         rig.finish("a flush", flush).unwrap_err()
     };
     assert_eq!(error.kind(), ErrorKind::Stalled, "{error}");
-    assert!(error.is_fatal() && error.hint().is_some() && error.path().is_some(), "{error}");
+    assert!(
+        error.is_fatal() && error.hint().is_some() && error.path().is_some(),
+        "{error}"
+    );
     assert!(error.position().is_some_and(|at| at > before), "{error}");
     if let Ok(behind) = behind {
         assert_eq!(rig.outcome(&behind).unwrap_err().kind(), ErrorKind::Stalled);
@@ -235,7 +268,9 @@ fn a_forgotten_claim_stalls_the_log_and_everybody_is_told() {
 #[test]
 fn a_claim_that_is_held_for_less_than_the_limit_is_seen_and_waited_for() {
     let mut rig = Rig::new(&SimDisk::new(8));
-    let log = rig.open(&options().stall_limit(Duration::from_secs(30))).unwrap();
+    let log = rig
+        .open(&options().stall_limit(Duration::from_secs(30)))
+        .unwrap();
     let mut claim = log.try_claim(4).unwrap();
     let ticket = log.try_append(b"behind").unwrap();
     for _ in 0..50 {
@@ -258,7 +293,9 @@ fn a_claim_that_is_held_for_less_than_the_limit_is_seen_and_waited_for() {
 #[test]
 fn many_short_claims_are_no_stall() {
     let mut rig = Rig::new(&SimDisk::new(9));
-    let log = rig.open(&options().stall_limit(Duration::from_secs(30))).unwrap();
+    let log = rig
+        .open(&options().stall_limit(Duration::from_secs(30)))
+        .unwrap();
     for n in 0..20 {
         let claim = log.try_claim(1).unwrap();
         for _ in 0..20 {
@@ -266,7 +303,11 @@ fn many_short_claims_are_no_stall() {
         }
         rig.disk.advance(Duration::from_secs(20));
         rig.driver().poll().unwrap();
-        if n % 2 == 0 { drop(claim) } else { drop(claim.commit()) }
+        if n % 2 == 0 {
+            drop(claim)
+        } else {
+            drop(claim.commit())
+        }
     }
     rig.write(&log, b"goes on");
 }
@@ -274,7 +315,11 @@ fn many_short_claims_are_no_stall() {
 /// A limit that no clock reaches is no limit, and not a panic on the engine's thread.
 #[test]
 fn any_stall_limit_can_be_asked_for() {
-    for limit in [Duration::MAX, Duration::from_secs(u64::MAX / 4), Duration::from_nanos(u64::MAX)] {
+    for limit in [
+        Duration::MAX,
+        Duration::from_secs(u64::MAX / 4),
+        Duration::from_nanos(u64::MAX),
+    ] {
         let mut rig = Rig::new(&SimDisk::new(10));
         let log = rig.open(&options().stall_limit(limit)).unwrap();
         let claim = log.try_claim(4).unwrap();
@@ -325,7 +370,10 @@ fn deadlines_that_passed_time_out() {
     let mut reader = log.reader(ringbolt::From::Start).unwrap();
     timed_out(reader.next_deadline(past).unwrap_err());
     timed_out(reader.next_batch_deadline(1, 1, past).unwrap_err());
-    assert_eq!(log.try_append(b"late").unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        log.try_append(b"late").unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
     assert_eq!(log.try_claim(4).unwrap_err().kind(), ErrorKind::WouldBlock);
     rig.outcome(&ticket).unwrap();
     assert_eq!(payloads(&log), [b"first"]);

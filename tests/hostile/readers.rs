@@ -9,7 +9,9 @@ use crate::common::{Rig, options, payload, read_all};
 fn rig(seed: u64, options: &ringbolt::LogOptions, records: usize) -> (Rig, Log, Vec<Position>) {
     let mut rig = Rig::new(&SimDisk::new(seed));
     let log = rig.open(options).unwrap();
-    let positions = (0..records).map(|n| rig.write(&log, &payload(n, 250_000))).collect();
+    let positions = (0..records)
+        .map(|n| rig.write(&log, &payload(n, 250_000)))
+        .collect();
     rig.rest();
     (rig, log, positions)
 }
@@ -71,7 +73,9 @@ fn a_reader_behind_retention_is_told_and_goes_on() {
     // What the error said can be asked for, too; what is gone cannot.
     let error = log.reader(From::Position(positions[0])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Trimmed, "{error}");
-    let mut resumed = log.reader(From::Position(error.position().unwrap())).unwrap();
+    let mut resumed = log
+        .reader(From::Position(error.position().unwrap()))
+        .unwrap();
     let first = resumed.try_next().unwrap().unwrap().position();
     assert_eq!(first, read_all(&log).unwrap()[0].0);
 }
@@ -90,7 +94,9 @@ fn a_reader_beyond_a_cut_is_told_and_goes_on() {
         let error = beyond.try_next().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cut, "{error}");
         let resume = error.position().expect("it says where to resume");
-        let error = log.reader_with(From::Position(positions[5]), reading).unwrap_err();
+        let error = log
+            .reader_with(From::Position(positions[5]), reading)
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cut, "{error}");
         let next = rig.write(&log, b"the next");
         let record = beyond.try_next().unwrap().expect("there is a record");
@@ -111,7 +117,11 @@ fn a_trim_into_the_middle_of_a_record_starts_at_the_next() {
         let inside = Position::from_u64(positions[0].to_u64() + 100);
         rig.trim(&log, inside).unwrap();
         let rest = |log: &Log| -> Vec<Position> {
-            read_all(log).unwrap().into_iter().map(|(position, _)| position).collect()
+            read_all(log)
+                .unwrap()
+                .into_iter()
+                .map(|(position, _)| position)
+                .collect()
         };
         assert_eq!(rest(&log), positions[1..]);
         if cold {
@@ -138,16 +148,27 @@ fn places_where_no_record_is_are_refused() {
         let error = at(raw).unwrap_err();
         let kind = error.kind();
         assert!(
-            kind == ErrorKind::NoRecord || (raw < positions[0].to_u64() && kind == ErrorKind::Trimmed),
+            kind == ErrorKind::NoRecord
+                || (raw < positions[0].to_u64() && kind == ErrorKind::Trimmed),
             "{}: {error}",
             Position::from_u64(raw)
         );
     }
-    assert_eq!(log.reader(From::Position(Position::MIN)).unwrap_err().kind(), ErrorKind::Trimmed);
+    assert_eq!(
+        log.reader(From::Position(Position::MIN))
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Trimmed
+    );
     for position in positions.iter().chain([&log.end()]) {
         assert!(at(position.to_u64()).is_ok());
     }
-    let error = log.reader(From::Start).unwrap().next_batch(0, 100).map(drop).unwrap_err();
+    let error = log
+        .reader(From::Start)
+        .unwrap()
+        .next_batch(0, 100)
+        .map(drop)
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
@@ -170,7 +191,10 @@ fn a_disk_that_cannot_be_read_is_told_to_the_reader() {
         for position in positions {
             assert_eq!(reader.try_next().unwrap().unwrap().position(), position);
         }
-        assert_eq!(reader.try_next().unwrap().unwrap().payload(), b"the log does not mind");
+        assert_eq!(
+            reader.try_next().unwrap().unwrap().payload(),
+            b"the log does not mind"
+        );
     }
 }
 
@@ -179,7 +203,14 @@ fn a_disk_that_cannot_be_read_is_told_to_the_reader() {
 fn a_gate_may_stand_anywhere() {
     let (_rig, log, positions) = rig(7, &options(), 6);
     let gated = ReadOptions::new().visibility(Visibility::Gated);
-    for gate in [0, 1, positions[0].to_u64(), positions[2].to_u64() + 5, u64::MAX, 0] {
+    for gate in [
+        0,
+        1,
+        positions[0].to_u64(),
+        positions[2].to_u64() + 5,
+        u64::MAX,
+        0,
+    ] {
         let gate = Position::from_u64(gate);
         log.set_gate(gate);
         let mut reader = log.reader_with(From::Start, gated.clone()).unwrap();
@@ -188,7 +219,10 @@ fn a_gate_may_stand_anywhere() {
             seen.push(record.position());
         }
         // A record is seen when all of it lies before the gate.
-        let before = positions.iter().filter(|at| at.to_u64() + 31_252 <= gate.to_u64()).count();
+        let before = positions
+            .iter()
+            .filter(|at| at.to_u64() + 31_252 <= gate.to_u64())
+            .count();
         assert_eq!(seen, positions[..before], "gate {gate}");
         assert!(log.reader_with(From::End, gated.clone()).is_ok());
     }

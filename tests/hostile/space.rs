@@ -25,7 +25,11 @@ fn fill(rig: &mut Rig, log: &Log) -> Vec<Position> {
 }
 
 fn positions(log: &Log) -> Vec<Position> {
-    read_all(log).unwrap().into_iter().map(|(position, _)| position).collect()
+    read_all(log)
+        .unwrap()
+        .into_iter()
+        .map(|(position, _)| position)
+        .collect()
 }
 
 #[test]
@@ -35,7 +39,11 @@ fn a_disk_that_is_full_from_the_start() {
     let error = rig.open(&options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Full, "{error}");
     assert!(error.path().is_some(), "{error}");
-    assert!(disk.used() < SEGMENT / 2, "{} bytes are left behind", disk.used());
+    assert!(
+        disk.used() < SEGMENT / 2,
+        "{} bytes are left behind",
+        disk.used()
+    );
     disk.set_capacity(None);
     let mut rig = Rig::new(&disk);
     let log = rig.open(&options()).unwrap();
@@ -45,7 +53,10 @@ fn a_disk_that_is_full_from_the_start() {
 #[test]
 fn space_that_is_freed_lets_it_go_on() {
     for segments in [1, 2, 3, 6] {
-        let disk = SimOptions::new().seed(2).capacity(segments * SEGMENT + 65_536).build();
+        let disk = SimOptions::new()
+            .seed(2)
+            .capacity(segments * SEGMENT + 65_536)
+            .build();
         let mut rig = Rig::new(&disk);
         let log = rig.open(&options()).unwrap();
         let mut written = fill(&mut rig, &log);
@@ -60,7 +71,9 @@ fn space_that_is_freed_lets_it_go_on() {
         disk.set_capacity(None);
         for n in 0..20 {
             let ticket = rig.until("space", || {
-                log.try_append(&payload(n, 200_000)).ok().map(ringbolt::Ticket::into_owned)
+                log.try_append(&payload(n, 200_000))
+                    .ok()
+                    .map(ringbolt::Ticket::into_owned)
             });
             written.push(rig.outcome(&ticket).unwrap());
         }
@@ -75,7 +88,10 @@ fn space_that_is_freed_lets_it_go_on() {
 /// The ballast: on a full disk the log can be trimmed, and that alone lets it go on.
 #[test]
 fn a_trim_frees_a_full_disk() {
-    let disk = SimOptions::new().seed(3).capacity(6 * SEGMENT + 65_536).build();
+    let disk = SimOptions::new()
+        .seed(3)
+        .capacity(6 * SEGMENT + 65_536)
+        .build();
     let mut rig = Rig::new(&disk);
     let log = rig.open(&options().memory_bytes(3 << 20)).unwrap();
     let mut written = fill(&mut rig, &log);
@@ -101,7 +117,10 @@ fn a_trim_frees_a_full_disk() {
 fn a_disk_as_small_as_retention_allows_never_fills_up() {
     let disk = SimOptions::new().seed(4).capacity(8 * SEGMENT).build();
     let mut rig = Rig::new(&disk);
-    let options = options().memory_bytes(3 << 20).retain_bytes(4 * SEGMENT).spare_segments(2);
+    let options = options()
+        .memory_bytes(3 << 20)
+        .retain_bytes(4 * SEGMENT)
+        .spare_segments(2);
     let log = rig.open(&options).unwrap();
     for n in 0..100 {
         let ticket = rig.until("space", || match log.try_append(&payload(n, 200_000)) {
@@ -122,7 +141,9 @@ fn a_truncation_without_space_cuts_nothing() {
     let disk = SimDisk::new(5);
     let mut rig = Rig::new(&disk);
     let log = rig.open(&options()).unwrap();
-    let mut written: Vec<_> = (0..10).map(|n| rig.write(&log, &payload(n, 1000))).collect();
+    let mut written: Vec<_> = (0..10)
+        .map(|n| rig.write(&log, &payload(n, 1000)))
+        .collect();
     rig.rest();
     // Not even a ballast.
     for name in spares(&disk) {
@@ -153,7 +174,10 @@ fn spares(disk: &SimDisk) -> Vec<String> {
 /// Asking a full disk again and again costs nothing that grows.
 #[test]
 fn closing_a_log_on_a_full_disk_works() {
-    let disk = SimOptions::new().seed(6).capacity(3 * SEGMENT + 65_536).build();
+    let disk = SimOptions::new()
+        .seed(6)
+        .capacity(3 * SEGMENT + 65_536)
+        .build();
     let mut rig = Rig::new(&disk);
     let log = rig.open(&options()).unwrap();
     let written = fill(&mut rig, &log);

@@ -226,9 +226,7 @@ impl Persist {
         self.install(header, file, memory);
         self.core.set_durable(position);
         self.whole = position;
-        // Checkpoints that carried a start may have been cut: the new segment's header has the last
-        // durable one, and the next checkpoint says the rest again.
-        self.start.rewind();
+        self.start.restart(header.log_start);
         self.attested = position;
         self.data_end = position;
         self.publish();

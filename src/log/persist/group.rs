@@ -211,14 +211,12 @@ impl Persist {
     pub(super) fn checkpoint(&mut self, pad: bool, clean: bool) {
         let block = self.block;
         let size = CHECKPOINT_BYTES as u64;
-        let frontier = self.front().frontier;
-        let generation = self.frontier_generation & GENERATION_MASK;
         let take = |tail: TailAt, room: u64| {
             if !pad {
                 return (size <= room).then_some(size);
             }
             // Only where nothing is open behind the frontier: else the rest comes by itself.
-            if tail.offset != frontier || tail.generation != generation {
+            if !self.is_tail(tail) {
                 return None;
             }
             let len = ceil(tail.offset + size, block) - tail.offset;

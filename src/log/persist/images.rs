@@ -145,7 +145,9 @@ impl Persist {
             salt: u64::from_le_bytes(salt),
             segment_bytes: self.end + self.block,
             block_bytes: self.block as u32,
-            log_start: self.start.durable(),
+            // Not what is durable so far: a truncation may cut off the checkpoint that carries the
+            // newest start, and its own segment then takes that one's place.
+            log_start: self.start.wanted(),
             created_unix_ns: self.disk.now_unix_ns(),
             compatible: 0,
         }

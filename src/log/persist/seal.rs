@@ -57,10 +57,6 @@ impl Start {
         self.wanted
     }
 
-    pub(super) fn durable(&self) -> Position {
-        self.durable
-    }
-
     /// Whether a checkpoint has yet to carry the start.
     pub(super) fn is_unwritten(&self) -> bool {
         self.wanted > self.written
@@ -74,10 +70,11 @@ impl Start {
         }
     }
 
-    /// Forgets what was written and is not durable.
-    pub(super) fn rewind(&mut self) {
+    /// A truncation's new segment says this start: checkpoints that did may have been cut off.
+    pub(super) fn restart(&mut self, log_start: Position) {
         self.pending.clear();
-        self.written = self.durable;
+        self.durable = log_start;
+        self.written = log_start;
     }
 
     pub(super) fn take_replies(&mut self) -> impl Iterator<Item = Reply> + use<> {
@@ -129,7 +126,9 @@ impl Persist {
             end_bytes: self.end,
             records: live.summary.records,
             payload_bytes: live.summary.payload_bytes,
-            log_start: self.start.durable,
+            // Who opens the log reads no checkpoint of a sealed segment: what they say, and may have
+            // been acted on when the footer is there, must be in the footer, too.
+            log_start: self.start.wanted,
             records_total: live.records_total,
             times: live.summary.times.clone(),
         };

@@ -171,7 +171,9 @@ impl Cursor {
     #[inline]
     pub(super) fn check_place(&mut self) -> Result<()> {
         self.check_fork()?;
-        if self.position < self.core.start() && !self.is_right_before_start() {
+        // On the way to a place that no record begins at, it walks there from a boundary before.
+        let at = self.position.max(self.skip_to);
+        if at < self.core.start() && !self.is_right_before_start() {
             return Err(self.trimmed());
         }
         if let Some(segment) = &self.segment {
