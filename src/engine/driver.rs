@@ -208,7 +208,7 @@ impl Driver {
             client.queue_failed(error);
         }
         let error = std::io::Error::new(error.kind(), error.to_string());
-        let error = Error::io("the queue to the disk failed", error);
+        let error = Error::io("the queue to the disk failed", error).into_fatal();
         self.broken = Some(error.clone());
         self.turn_away();
         Err(error)

@@ -189,6 +189,12 @@ impl Persist {
     fn fail(&mut self, error: Error) {
         if !self.failed {
             self.failed = true;
+            // What ends a log is never just a full disk: nothing that is freed mends it.
+            let error = if error.kind() == ErrorKind::Full {
+                error.into_fatal()
+            } else {
+                error
+            };
             #[cfg(feature = "tracing")]
             tracing::error!(path = %self.core.path.display(), %error, "the log failed");
             self.core.fail(
@@ -355,14 +361,7 @@ impl Client for Persist {
         self.in_flight -= 1;
         self.progressed = true;
         if let Err(error) = result {
-            let error = Error::io("writing the log", error).at_position(self.core.durable());
-            // A full disk cannot be told from a broken one here: the space was allocated.
-            self.fail(if error.kind() == ErrorKind::Full {
-                error.into_fatal()
-            } else {
-                error
-            });
-            return;
+            return self.fail(Error::io("writing the log", error).at_position(self.core.durable()));
         }
         if self.failed {
             return;
