@@ -226,6 +226,10 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.turn_away();
         self.shared.jobs.close();
+        if self.runs_jobs {
+            // Nobody else will: what they hold, the lock above all, goes.
+            self.shared.jobs.discard();
+        }
     }
 }
 
