@@ -223,8 +223,14 @@ impl Persist {
         for reply in self.start.take_replies().chain(self.shut.take_reply()) {
             reply.send(Err(error.clone()));
         }
-        let requests = std::mem::take(&mut *self.core.requests.lock());
-        for request in requests {
+        let asked: Vec<Request> = {
+            let mut requests = self.core.requests.lock();
+            // What jobs tell stays: the log is through only when all of them have told.
+            let (told, asked) = requests.drain(..).partition(Request::is_told);
+            *requests = told;
+            asked.into()
+        };
+        for request in asked {
             if let Request::Trim(_, reply) | Request::Truncate(_, reply) = request {
                 reply.send(Err(error.clone()));
             }
@@ -301,11 +307,7 @@ impl Persist {
 
     /// Whether a request can be taken now.
     fn is_ready(&self, request: &Request) -> bool {
-        let answer = matches!(
-            request,
-            Request::Made(_) | Request::Removed | Request::JobPanicked
-        );
-        answer || !self.is_over() && self.shut.tail().is_none()
+        request.is_told() || !self.is_over() && self.shut.tail().is_none()
     }
 
     fn has_request(&self) -> bool {
