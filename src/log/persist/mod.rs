@@ -318,6 +318,10 @@ impl Persist {
             .any(|request| self.is_ready(request))
     }
 
+    fn stall_limit_ns(&self) -> u64 {
+        u64::try_from(self.core.options.stall_limit.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Fails the log when one claim has kept everything waiting for too long.
     fn check_stalled(&mut self, now: u64) {
         let tail = self.core.tail.now();
@@ -336,7 +340,7 @@ impl Persist {
             .stuck_since_ns
             .store(since, Ordering::Relaxed);
         let limit = self.core.options.stall_limit;
-        if since != 0 && now.saturating_sub(since) >= limit.as_nanos() as u64 {
+        if since != 0 && now.saturating_sub(since) >= self.stall_limit_ns() {
             self.fail(
                 Error::new(
                     ErrorKind::Stalled,
@@ -445,7 +449,7 @@ impl Client for Persist {
         }
         let stalled = self
             .stuck
-            .map(|(_, since)| since + self.core.options.stall_limit.as_nanos() as u64);
+            .map(|(_, since)| since.saturating_add(self.stall_limit_ns()));
         let trailing = self
             .wants_trailing()
             .then_some(self.last_active_ns + TRAILING_NS);
