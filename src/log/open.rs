@@ -78,6 +78,10 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         epoch: begun.epoch,
         ordinal_max: begun.ordinal_max,
     })));
+    // The engine may have ended, or failed, before.
+    if let Some(error) = core.failure() {
+        return Err(error.clone());
+    }
     Ok(Log(Arc::new(Handle {
         core: Shared(core),
         engine: engine.clone(),

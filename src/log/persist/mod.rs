@@ -499,7 +499,7 @@ impl Drop for Persist {
         // The engine ended before this log was closed: nobody will ever finish it.
         if !self.finished {
             self.core
-                .fail(Error::new(ErrorKind::Closed, "the engine ended"));
+                .fail(Error::new(ErrorKind::Closed, "the engine ended").at_path(&self.core.path));
             self.end();
         }
     }
