@@ -144,19 +144,21 @@ pub(crate) fn open_dir(disk: &dyn Disk, path: &Path, create: bool) -> Result<Arc
 
 fn lock(dir: &dyn Dir, timeout: Duration) -> Result<Arc<dyn File>> {
     let at = |error| Error::io("locking the log", error).at_path(dir.path().join(LOCK_NAME));
-    let deadline = Instant::now() + timeout;
+    // A time that no clock reaches is no limit.
+    let deadline = Instant::now().checked_add(timeout);
     let parker = Parker::new();
     loop {
         if let Some(lock) = dir.lock(LOCK_NAME).map_err(at)? {
             return Ok(lock);
         }
         let now = Instant::now();
-        if now >= deadline {
+        if deadline.is_some_and(|deadline| now >= deadline) {
             return Err(Error::new(ErrorKind::Locked, "")
                 .at_path(dir.path())
                 .remedy("close the other writer; reading and verifying need no lock"));
         }
-        parker.park(Some(deadline.min(now + LOCK_RETRY)));
+        let retry = now + LOCK_RETRY;
+        parker.park(Some(deadline.map_or(retry, |deadline| retry.min(deadline))));
     }
 }
 
