@@ -27,10 +27,12 @@ const LOCK_RETRY: Duration = Duration::from_millis(2);
 pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
     let disk = engine.disk();
     let dir = open_dir(&**disk, path, options.create)?;
+    // Before the lock, which is a file: nothing is left behind in what is not a log.
+    recover::check_place(&*dir, options.create)?;
     let lock = lock(&*dir, options.lock_timeout)?;
     let found = recover::recover(&*dir)?;
     if matches!(found.tail, Recovery::Fresh) && !options.create {
-        return Err(Error::new(ErrorKind::NotALog, "the directory is empty").at_path(path));
+        return Err(recover::empty(&*dir));
     }
     let opening = Opening {
         disk: &**disk,
