@@ -223,17 +223,17 @@ impl Persist {
         for reply in self.start.take_replies().chain(self.shut.take_reply()) {
             reply.send(Err(error.clone()));
         }
-        let asked: Vec<Request> = {
-            let mut requests = self.core.requests.lock();
-            // What jobs tell stays: the log is through only when all of them have told.
-            let (told, asked) = requests.drain(..).partition(Request::is_told);
-            *requests = told;
-            asked.into()
-        };
-        for request in asked {
+        let mut asked = Vec::new();
+        // The keeper's answers stay: a log is through only when its jobs are.
+        self.core.requests.lock().retain(|request| {
             if let Request::Trim(_, reply) | Request::Truncate(_, reply) = request {
-                reply.send(Err(error.clone()));
+                asked.push(reply.clone());
+                return false;
             }
+            true
+        });
+        for reply in asked {
+            reply.send(Err(error.clone()));
         }
     }
 
