@@ -208,7 +208,7 @@ impl Driver {
             client.queue_failed(error);
         }
         let error = std::io::Error::new(error.kind(), error.to_string());
-        let error = Error::io("the queue to the disk failed", error);
+        let error = Error::io("the queue to the disk failed", error).into_fatal();
         self.broken = Some(error.clone());
         self.turn_away();
         Err(error)
@@ -226,6 +226,10 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.turn_away();
         self.shared.jobs.close();
+        if self.runs_jobs {
+            // Nobody else will: what they hold, the lock above all, goes.
+            self.shared.jobs.discard();
+        }
     }
 }
 

@@ -79,6 +79,13 @@ pub(crate) enum Request {
     JobPanicked,
 }
 
+impl Request {
+    /// Whether it is what a job of the keeper tells, and not what a handle asks.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Made(_) | Self::Removed | Self::JobPanicked)
+    }
+}
+
 /// Where the answer to a request goes.
 #[derive(Clone)]
 pub(crate) struct Reply(pub(crate) Arc<ReplySlot>);

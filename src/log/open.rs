@@ -27,12 +27,12 @@ const LOCK_RETRY: Duration = Duration::from_millis(2);
 pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
     let disk = engine.disk();
     let dir = open_dir(&**disk, path, options.create)?;
-    // Not even a lock is left in a folder that is somebody else's.
-    recover::refuse_foreign_folder(&*dir)?;
+    // Before the lock, which is a file: nothing is left behind in what is not a log.
+    recover::check_place(&*dir, options.create)?;
     let lock = lock(&*dir, options.lock_timeout)?;
     let found = recover::recover(&*dir)?;
     if matches!(found.tail, Recovery::Fresh) && !options.create {
-        return Err(Error::new(ErrorKind::NotALog, "the directory is empty").at_path(path));
+        return Err(recover::empty(&*dir));
     }
     let opening = Opening {
         disk: &**disk,
@@ -80,6 +80,10 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         epoch: begun.epoch,
         ordinal_max: begun.ordinal_max,
     })));
+    // The engine may have ended, or failed, before.
+    if let Some(error) = core.failure() {
+        return Err(error.clone());
+    }
     Ok(Log(Arc::new(Handle {
         core: Shared(core),
         engine: engine.clone(),
@@ -142,19 +146,21 @@ pub(crate) fn open_dir(disk: &dyn Disk, path: &Path, create: bool) -> Result<Arc
 
 fn lock(dir: &dyn Dir, timeout: Duration) -> Result<Arc<dyn File>> {
     let at = |error| Error::io("locking the log", error).at_path(dir.path().join(LOCK_NAME));
-    let deadline = Instant::now() + timeout;
+    // A time that no clock reaches is no limit.
+    let deadline = Instant::now().checked_add(timeout);
     let parker = Parker::new();
     loop {
         if let Some(lock) = dir.lock(LOCK_NAME).map_err(at)? {
             return Ok(lock);
         }
         let now = Instant::now();
-        if now >= deadline {
+        if deadline.is_some_and(|deadline| now >= deadline) {
             return Err(Error::new(ErrorKind::Locked, "")
                 .at_path(dir.path())
                 .remedy("close the other writer; reading and verifying need no lock"));
         }
-        parker.park(Some(deadline.min(now + LOCK_RETRY)));
+        let retry = now + LOCK_RETRY;
+        parker.park(Some(deadline.map_or(retry, |deadline| retry.min(deadline))));
     }
 }
 
@@ -332,7 +338,10 @@ impl Opening<'_> {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 removed => removed.map_err(|error| io(&format!("removing {name}"), error))?,
             }
-            if resumed && segment::parse_file_name(name) > Some(found.segments.last().map_or(0, |last| last.header.ordinal)) {
+            if resumed
+                && segment::parse_file_name(name)
+                    > Some(found.segments.last().map_or(0, |last| last.header.ordinal))
+            {
                 sync()?;
             }
         }
