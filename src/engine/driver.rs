@@ -146,8 +146,8 @@ impl Driver {
     }
 
     fn admit(&mut self) {
-        let arrived = std::mem::take(&mut *self.shared.arrivals.lock());
-        for mut client in arrived {
+        let arrived = self.shared.arrivals.lock().as_mut().map(std::mem::take);
+        for mut client in arrived.into_iter().flatten() {
             client.attach(self.next_id, &mut *self.queue);
             self.clients.push((self.next_id, client));
             self.next_id = self.next_id.wrapping_add(1);
@@ -160,7 +160,12 @@ impl Driver {
         for (_, client) in &mut self.clients {
             work |= client.arm();
         }
-        work || !self.shared.arrivals.lock().is_empty()
+        work || self
+            .shared
+            .arrivals
+            .lock()
+            .as_ref()
+            .is_some_and(|arrived| !arrived.is_empty())
     }
 
     fn sleep_for(&self) -> Option<Duration> {
@@ -183,6 +188,15 @@ impl Driver {
         }
         let error = std::io::Error::new(error.kind(), error.to_string());
         Err(Error::io("the queue to the disk failed", error))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Logs that were on their way, or are not closed, learn that nobody serves them any more.
+        let arrived = self.shared.arrivals.lock().take();
+        drop(arrived);
+        self.clients.clear();
     }
 }
 

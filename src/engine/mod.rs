@@ -56,7 +56,8 @@ struct Handle {
 /// What handles, driver and keeper share.
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) arrivals: Mutex<Vec<Box<dyn Client + Send>>>,
+    /// Clients on their way to the driver; `None` once the driver is gone.
+    pub(crate) arrivals: Mutex<Option<Vec<Box<dyn Client + Send>>>>,
     pub(crate) jobs: Jobs,
     pub(crate) stopping: AtomicBool,
 }
@@ -100,9 +101,12 @@ impl Engine {
         &self.0.waker
     }
 
-    /// Hands a client to the engine's thread.
+    /// Hands a client to the engine's thread. If that has ended, the client is dropped, which
+    /// tells its waiters.
     pub(crate) fn attach(&self, client: Box<dyn Client + Send>) {
-        self.0.shared.arrivals.lock().push(client);
+        if let Some(arrivals) = &mut *self.0.shared.arrivals.lock() {
+            arrivals.push(client);
+        }
         self.0.waker.wake_by_ref();
     }
 }
@@ -223,7 +227,7 @@ impl EngineBuilder {
             .unwrap_or_else(|| Arc::new(crate::disk::Real::probe()));
         Arc::new(Shared {
             disk,
-            arrivals: Mutex::new(Vec::new()),
+            arrivals: Mutex::new(Some(Vec::new())),
             jobs: Jobs::new(),
             stopping: AtomicBool::new(false),
         })

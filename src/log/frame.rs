@@ -46,6 +46,8 @@ pub(crate) const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"RBCHKPT1");
 
 const _: () = assert!(HEADER_BYTES % UNIT_BYTES as usize == 0);
 const _: () = assert!(CHECKPOINT_BYTES % UNIT_BYTES as usize == 0);
+// A checkpoint and the begin of its padding fit one sector (see `open::reopen`).
+const _: () = assert!(CHECKPOINT_BYTES + PAD_BYTES_MIN <= 512);
 
 /// The seed of a segment's CRCs, from its salt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +115,26 @@ pub(crate) fn count(head: &[u8]) -> (u64, u64) {
         u64::from(u32::from_le_bytes([count[0], count[1], count[2], count[3]])),
         body,
     )
+}
+
+/// How many bytes must be at hand to tell whether a frame begins with `head`, its first 16 bytes or
+/// all that is left of the segment. Garbage is mostly told here, before its claimed length is read.
+pub(crate) fn needed_bytes(head: &[u8]) -> Result<usize, NoFrame> {
+    let Some(&[c0, c1, c2, c3, ..]) = head.first_chunk::<PAD_BYTES_MIN>() else {
+        return Err(NoFrame::Bad);
+    };
+    let commit = u32::from_le_bytes([c0, c1, c2, c3]);
+    let len = (commit & LEN_MASK) as usize;
+    match (commit >> STATE_SHIFT, head.first_chunk::<HEADER_BYTES>()) {
+        (0, _) if commit == 0 => Err(NoFrame::Empty),
+        (STATE_PAD, _) => Ok(PAD_BYTES_MIN),
+        (STATE_FRAME, Some(head)) if len >= HEADER_BYTES => match head[12] {
+            KIND_RECORD if head[13] & !FLAGS_KNOWN == 0 => Ok(len),
+            KIND_CHECKPOINT if len == CHECKPOINT_BYTES => Ok(len),
+            _ => Err(NoFrame::Bad),
+        },
+        _ => Err(NoFrame::Bad),
+    }
 }
 
 /// What a writer puts into a frame besides its bytes.
@@ -374,6 +396,11 @@ impl<'a> BatchRecords<'a> {
     /// The records that are left.
     pub(crate) fn left(&self) -> u32 {
         self.left
+    }
+
+    /// Bytes of the batch's body, which count as its payload.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.body.len()
     }
 
     fn step(&mut self) -> Option<(usize, &'a [u8])> {

@@ -12,7 +12,7 @@ mod options;
 mod persist;
 mod position;
 pub(crate) mod read;
-mod recover;
+pub(crate) mod recover;
 pub(crate) mod segment;
 mod stats;
 #[allow(unsafe_code)]

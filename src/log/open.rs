@@ -8,20 +8,18 @@ use crate::disk::{AlignedBuf, Dir, Disk, File, PathKind, Region};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, CoreParts, Segment, Segments, Summary};
+use crate::log::frame::Checkpoint;
 use crate::log::make::{self, Plan, Spares};
 use crate::log::options::{LogOptions, Preallocation};
 use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
 use crate::log::position::{ORDINAL_MAX, Position};
-use crate::log::recover::{self, Found, Recovered, Tail as Recovery};
+use crate::log::recover::{self, Found, LOCK_NAME, Recovered, Tail as Recovery};
 use crate::log::segment::{Header, Link, frames_of};
 use crate::log::tail::Tail;
 use crate::log::tail::image::{self, Image};
 use crate::log::ticket::Shared;
 use crate::log::{Handle, Log};
 use crate::sync::park::Parker;
-
-/// The name of the file that a writer locks.
-pub(crate) const LOCK_NAME: &str = "ringbolt.lock";
 
 /// How long to wait before the lock is tried again.
 const LOCK_RETRY: Duration = Duration::from_millis(2);
@@ -59,7 +57,12 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         durable: begun.at,
     }));
     core.tail.ready(FIRST_GENERATION, Arc::clone(&begun.image));
-    core.tail.restart(FIRST_GENERATION, begun.at.offset_bytes());
+    let first = if begun.resumed {
+        reopen(&core, &begun, &found)
+    } else {
+        begun.at
+    };
+    core.tail.restart(FIRST_GENERATION, first.offset_bytes());
     engine.attach(Box::new(Persist::new(Beginning {
         core: Arc::clone(&core),
         shared: Arc::clone(engine.shared()),
@@ -79,6 +82,27 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         core: Shared(core),
         engine: engine.clone(),
     })))
+}
+
+/// Writes the checkpoint that says "opened again" behind the clean one, and padding to its block's
+/// end. The persister writes this block first, and alone: it holds one sector's worth, so that it
+/// is there whole or not at all, and nothing that lies beyond it can be there without it. Returns
+/// where appending begins.
+fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Position {
+    let block = u64::from(begun.segment.header.block_bytes);
+    let claimed = core
+        .tail
+        .behind_end(FIRST_GENERATION, begun.at.offset_bytes(), block);
+    let next = claimed.end();
+    claimed.checkpoint(&Checkpoint {
+        log_id: core.log_id,
+        watermark: begun.at,
+        log_start: core.start(),
+        time_unix_ns: found.time_last_unix_ns,
+        records: found.records_total,
+        clean: false,
+    });
+    next
 }
 
 /// Checks that `path` is a directory of ours to write to, and opens it.
@@ -156,7 +180,8 @@ impl Opening<'_> {
     /// point of this opening.
     fn begin(&self, found: &Recovered, spares: &Spares) -> Result<Begun> {
         if let (Recovery::Resume { at }, Some(last)) = (&found.tail, found.segments.last()) {
-            if last.header.segment_bytes == self.options.segment_bytes {
+            let room = last.header.frames().end - at.offset_bytes();
+            if last.header.segment_bytes == self.options.segment_bytes && room > 0 {
                 return self.resume(found, last, *at);
             }
         }
@@ -292,8 +317,11 @@ impl Opening<'_> {
     /// Removes what is in nobody's chain: ghosts, trimmed segments, unfinished files.
     fn clean_up(&self, found: &Recovered) -> Result<()> {
         for name in &found.removable {
-            let removed = self.dir.unlink(name);
-            removed.map_err(|error| self.io(&format!("removing {name}"), error))?;
+            match self.dir.unlink(name) {
+                // An unfinished file may have served for the segment that was just made.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|e| self.io(&format!("removing {name}"), e))?,
+            }
         }
         if !found.removable.is_empty() {
             self.dir

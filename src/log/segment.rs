@@ -14,7 +14,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::Seed;
-use crate::log::position::{ORDINAL_MAX, Position};
+use crate::log::position::{ORDINAL_MAX, Position, UNIT_BYTES};
 
 /// The identity of a log, random, in every segment.
 pub(crate) type LogId = [u8; 16];
@@ -23,6 +23,8 @@ pub(crate) type LogId = [u8; 16];
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 /// The largest segment: a frame's length has 30 bits.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// The smallest block that the format allows.
+pub(crate) const BLOCK_BYTES_MIN: u64 = 1 << 12;
 /// The largest block that the format allows.
 pub(crate) const BLOCK_BYTES_MAX: u64 = 1 << 16;
 
@@ -31,7 +33,8 @@ const VERSION: u32 = 1;
 const INCOMPATIBLE_KNOWN: u64 = 0;
 const HEADER_MAGIC: [u8; 8] = *b"RBSEGMNT";
 const FOOTER_MAGIC: [u8; 8] = *b"RBFOOTER";
-const HEADER_BYTES: usize = 128;
+/// Bytes of a header; the rest of its block is zero.
+pub(crate) const HEADER_BYTES: usize = 128;
 const FOOTER_BYTES: usize = 128;
 const CRC_AT: usize = 124;
 const TIME_ENTRY_BYTES: usize = 16;
@@ -68,6 +71,17 @@ impl Link {
         ordinal: 0,
         end_bytes: 0,
     };
+
+    /// Where the frames of the linked segment end.
+    pub(crate) fn position(self) -> Position {
+        Position::new(self.ordinal, self.end_bytes)
+    }
+
+    fn is_sound(self) -> bool {
+        self.ordinal <= ORDINAL_MAX
+            && self.end_bytes % UNIT_BYTES == 0
+            && self.end_bytes <= SEGMENT_BYTES_MAX
+    }
 }
 
 impl Header {
@@ -149,13 +163,15 @@ impl Header {
         let block = u64::from(self.block_bytes);
         (1..=ORDINAL_MAX).contains(&self.ordinal)
             && self.previous.ordinal < self.ordinal
-            && block.is_power_of_two()
-            && (512..=BLOCK_BYTES_MAX).contains(&block)
+            && is_block(block)
             && (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
             && self.segment_bytes % block == 0
-            && self.previous.end_bytes % 8 == 0
-            && self.previous.end_bytes <= SEGMENT_BYTES_MAX
+            && self.previous.is_sound()
     }
+}
+
+fn is_block(bytes: u64) -> bool {
+    bytes.is_power_of_two() && (BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX).contains(&bytes)
 }
 
 /// Where frames may lie in a segment of this size.
@@ -186,9 +202,7 @@ pub(crate) struct Footer {
 impl Footer {
     /// Writes the footer into a zeroed block.
     pub(crate) fn write(&self, block: &mut [u8]) {
-        let entries = self.times.entries();
-        let room = (block.len() - FOOTER_BYTES) / TIME_ENTRY_BYTES;
-        let entries = &entries[..entries.len().min(room)];
+        let entries = self.times.to_store();
         block[0..8].copy_from_slice(&FOOTER_MAGIC);
         block[8..12].copy_from_slice(&VERSION.to_le_bytes());
         block[12..16].copy_from_slice(&(entries.len() as u32).to_le_bytes());
@@ -203,6 +217,9 @@ impl Footer {
         block[88..96].copy_from_slice(&self.payload_bytes.to_le_bytes());
         block[96..104].copy_from_slice(&self.log_start.to_u64().to_le_bytes());
         block[104..112].copy_from_slice(&self.records_total.to_le_bytes());
+        block[112..120].copy_from_slice(&0u64.to_le_bytes());
+        let block_bytes = block.len() as u32;
+        block[120..124].copy_from_slice(&block_bytes.to_le_bytes());
         for (entry, place) in entries
             .iter()
             .zip(block[FOOTER_BYTES..].chunks_exact_mut(16))
@@ -219,12 +236,16 @@ impl Footer {
         crc32c::crc32c_append(crc32c::crc32c(&block[..CRC_AT]), &block[FOOTER_BYTES..end])
     }
 
-    /// Reads a footer; `None` when the bytes are none, as in a segment that is not sealed.
+    /// Reads a footer; `None` when the bytes are none, as in a segment that is not sealed. One of
+    /// a newer version, or with features that this one does not know, is none, too: the header says
+    /// so with an error.
     pub(crate) fn parse(block: &[u8]) -> Option<Self> {
         let head = block.first_chunk::<FOOTER_BYTES>()?;
         let entries = word(head, 12) as usize;
         if head[0..8] != FOOTER_MAGIC
             || word(head, 8) != VERSION
+            || long(head, 112) & !INCOMPATIBLE_KNOWN != 0
+            || word(head, 120) as usize != block.len()
             || entries > (block.len() - FOOTER_BYTES) / TIME_ENTRY_BYTES
             || Self::crc(block, entries) != word(head, CRC_AT)
         {
@@ -237,7 +258,7 @@ impl Footer {
                 time_unix_ns: long(entry, 8),
             })
             .collect();
-        Some(Self {
+        let footer = Self {
             log_id: head[16..32].try_into().expect("sixteen bytes"),
             ordinal: long(head, 32),
             epoch: long(head, 40),
@@ -251,12 +272,19 @@ impl Footer {
             payload_bytes: long(head, 88),
             log_start: Position::from_u64(long(head, 96)),
             records_total: long(head, 104),
-            times: TimeIndex {
-                entries: times,
-                stride: 1,
-                skipped: 0,
-            },
-        })
+            times: TimeIndex::of(times),
+        };
+        footer.sound(block.len() as u64).then_some(footer)
+    }
+
+    /// Whether the numbers can be true, but for the segment's length, which no footer knows.
+    fn sound(&self, block: u64) -> bool {
+        (1..=ORDINAL_MAX).contains(&self.ordinal)
+            && self.previous.ordinal < self.ordinal
+            && self.previous.is_sound()
+            && is_block(block)
+            && (block..SEGMENT_BYTES_MAX).contains(&self.end_bytes)
+            && self.end_bytes % UNIT_BYTES == 0
     }
 }
 
@@ -274,20 +302,36 @@ pub(crate) struct TimeIndex {
     /// Every how many-th checkpoint is kept.
     stride: u32,
     skipped: u32,
+    /// The newest checkpoint, kept or not: no time after it may be less.
+    newest: Option<TimeEntry>,
 }
 
 impl TimeIndex {
-    /// As many as fit the smallest footer beside its fixed part.
-    const ENTRIES_MAX: usize = (4096 - FOOTER_BYTES) / TIME_ENTRY_BYTES;
+    /// As many as fit the smallest footer beside its fixed part, and the newest.
+    const ENTRIES_MAX: usize = (BLOCK_BYTES_MIN as usize - FOOTER_BYTES) / TIME_ENTRY_BYTES - 1;
+
+    fn of(entries: Vec<TimeEntry>) -> Self {
+        Self {
+            newest: entries.last().copied(),
+            entries,
+            stride: 1,
+            skipped: 0,
+        }
+    }
 
     /// Adds a checkpoint. Positions rise; times never fall.
     pub(crate) fn push(&mut self, position: Position, time_unix_ns: u64) {
+        let entry = TimeEntry {
+            position,
+            time_unix_ns,
+        };
+        self.newest = Some(entry);
         self.skipped += 1;
         if self.skipped < self.stride.max(1) {
             return;
         }
         self.skipped = 0;
-        if self.entries.len() == Self::ENTRIES_MAX {
+        if self.entries.len() >= Self::ENTRIES_MAX {
             let mut keep = false;
             self.entries.retain(|_| {
                 keep = !keep;
@@ -295,14 +339,31 @@ impl TimeIndex {
             });
             self.stride = self.stride.max(1) * 2;
         }
-        self.entries.push(TimeEntry {
-            position,
-            time_unix_ns,
-        });
+        self.entries.push(entry);
     }
 
+    /// The checkpoints that were kept.
     pub(crate) fn entries(&self) -> &[TimeEntry] {
         &self.entries
+    }
+
+    /// The time of the newest checkpoint.
+    pub(crate) fn newest_unix_ns(&self) -> Option<u64> {
+        self.newest.map(|entry| entry.time_unix_ns)
+    }
+
+    /// Forgets the checkpoints from `position` on: they were cut off.
+    pub(crate) fn cut(&mut self, position: Position) {
+        self.entries.retain(|entry| entry.position < position);
+        self.newest = self.entries.last().copied();
+    }
+
+    /// What a footer takes: the entries, the newest among them.
+    fn to_store(&self) -> Vec<TimeEntry> {
+        let mut entries = self.entries.clone();
+        entries.truncate(Self::ENTRIES_MAX);
+        entries.extend(self.newest.filter(|newest| entries.last() != Some(newest)));
+        entries
     }
 }
 

@@ -16,7 +16,9 @@ pub(crate) fn process_mark() -> u64 {
         return 0;
     }
     static MARK: OnceLock<Option<WipedOnFork>> = OnceLock::new();
-    let Some(word) = MARK.get_or_init(|| WipedOnFork::new(0).ok()) else { return 0 };
+    let Some(word) = MARK.get_or_init(|| WipedOnFork::new(0).ok()) else {
+        return 0;
+    };
     match word.get().load(Ordering::Relaxed) {
         0 => set_mark(word.get()),
         mark => mark,

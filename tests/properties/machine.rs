@@ -99,11 +99,6 @@ impl Machine {
         self.log.as_ref().expect("the log is open")
     }
 
-    /// Whether nothing happens but in [`Machine::turn`].
-    pub(crate) fn is_driven(&self) -> bool {
-        !self.threaded
-    }
-
     pub(crate) fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.disk.now_unix_ns())
     }

@@ -183,7 +183,9 @@ impl Persist {
                 .back()
                 .is_some_and(|last| last.ordinal() > at.segment())
             {
-                let Some(ghost) = segments.list.pop_back() else { break };
+                let Some(ghost) = segments.list.pop_back() else {
+                    break;
+                };
                 // A reader that stands in it sees that it stands beyond its end.
                 ghost.set_end(self.first);
                 ghosts.push(ghost);

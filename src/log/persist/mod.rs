@@ -119,7 +119,7 @@ impl Persist {
         let flow = images::Images::new(&segment, now);
         let footer = seal::FooterWrite::default();
         let start = seal::Start::new(core.start());
-        Self {
+        let mut this = Self {
             live: VecDeque::from([Live::new(FIRST_GENERATION, segment, image, memory, at)]),
             core,
             shared,
@@ -151,7 +151,10 @@ impl Persist {
             stuck: None,
             failed: false,
             finished: false,
-        }
+        };
+        // Claims are granted from now on.
+        this.publish();
+        this
     }
 
     fn next_op(&mut self) -> u32 {
@@ -299,8 +302,6 @@ impl Client for Persist {
         for live in &self.live {
             queue.add_region(&live.memory);
         }
-        self.publish();
-        self.core.room_waiters.wake_all();
     }
 
     fn complete(&mut self, op: u32, result: io::Result<()>) {

@@ -39,7 +39,10 @@ impl<'a> Batch<'a> {
     /// The records, in the log's order.
     #[must_use]
     pub fn iter(&self) -> BatchIter<'_> {
-        BatchIter { reader: self.reader, next: 0 }
+        BatchIter {
+            reader: self.reader,
+            next: 0,
+        }
     }
 
     /// The position behind the batch: the next record's.

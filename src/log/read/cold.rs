@@ -38,8 +38,15 @@ pub(crate) struct FileWindow {
 }
 
 enum Kind {
-    Mapped { map: Arc<FileMap>, segment: Arc<Segment>, ahead_to: u64 },
-    Direct { buffer: Arc<AlignedBuf>, at: u64 },
+    Mapped {
+        map: Arc<FileMap>,
+        segment: Arc<Segment>,
+        ahead_to: u64,
+    },
+    Direct {
+        buffer: Arc<AlignedBuf>,
+        at: u64,
+    },
 }
 
 impl FileWindow {
@@ -53,7 +60,11 @@ impl FileWindow {
         Ok(Some(Self {
             file: Arc::clone(&segment.file),
             block,
-            kind: Kind::Mapped { map, segment: Arc::clone(segment), ahead_to: 0 },
+            kind: Kind::Mapped {
+                map,
+                segment: Arc::clone(segment),
+                ahead_to: 0,
+            },
             window: 0..0,
             step: WINDOW_MIN,
         }))
@@ -137,10 +148,15 @@ impl FileWindow {
     }
 
     fn populate(&mut self, from: u64, need: u64, limit: u64, forward: bool) -> io::Result<()> {
-        let Kind::Mapped { map, ahead_to, .. } = &mut self.kind else { return Ok(()) };
+        let Kind::Mapped { map, ahead_to, .. } = &mut self.kind else {
+            return Ok(());
+        };
         let limit = limit.min(map.len() as u64);
         let begin = if forward { self.window.end } else { from } & !(PAGE_BYTES - 1);
-        let end = (begin + self.step).max(from + need).next_multiple_of(PAGE_BYTES).min(limit);
+        let end = (begin + self.step)
+            .max(from + need)
+            .next_multiple_of(PAGE_BYTES)
+            .min(limit);
         if end <= begin {
             return Ok(());
         }
@@ -160,7 +176,9 @@ impl FileWindow {
     }
 
     fn read(&mut self, from: u64, need: u64, limit: u64) -> io::Result<()> {
-        let Kind::Direct { buffer, at } = &mut self.kind else { return Ok(()) };
+        let Kind::Direct { buffer, at } = &mut self.kind else {
+            return Ok(());
+        };
         let begin = from & !(self.block - 1);
         let end = (begin + self.step)
             .max(from + need)
@@ -173,7 +191,9 @@ impl FileWindow {
             // Shared records keep the old one.
             *buffer = Arc::new(AlignedBuf::new(len.max(self.step as usize))?);
         }
-        let Some(place) = Arc::get_mut(buffer) else { return Ok(()) };
+        let Some(place) = Arc::get_mut(buffer) else {
+            return Ok(());
+        };
         let read = self.file.read_at(&mut place[..len], begin)? as u64;
         *at = begin;
         self.window = begin..(begin + read).min(limit.max(begin));
@@ -217,7 +237,10 @@ impl std::fmt::Debug for FileWindow {
             Kind::Mapped { .. } => "mapped",
             Kind::Direct { .. } => "direct",
         };
-        f.debug_struct("FileWindow").field("kind", &kind).field("window", &self.window).finish()
+        f.debug_struct("FileWindow")
+            .field("kind", &kind)
+            .field("window", &self.window)
+            .finish()
     }
 }
 
@@ -236,7 +259,9 @@ fn shared_map(
     if len == 0 {
         return Ok(None);
     }
-    let Some(map) = file.map(len)? else { return Ok(None) };
+    let Some(map) = file.map(len)? else {
+        return Ok(None);
+    };
     let map = Arc::new(map);
     *slot = Arc::downgrade(&map);
     Ok(Some(map))

@@ -41,9 +41,10 @@ impl Cursor {
             }
         }
         match found.what {
-            What::Record { payload, time_unix_ns }
-                if found.begin == offset && self.position >= self.skip_to =>
-            {
+            What::Record {
+                payload,
+                time_unix_ns,
+            } if found.begin == offset && self.position >= self.skip_to => {
                 self.current = Some(Current {
                     begin: found.begin,
                     end: found.end,
@@ -55,11 +56,26 @@ impl Cursor {
                 });
                 return Ok(());
             }
-            What::Batch { first, count, time_unix_ns } => {
+            What::Batch {
+                first,
+                count,
+                time_unix_ns,
+            } => {
                 let want = self.skip_to.max(self.position);
-                let want = if want.segment() == ordinal { want.offset_bytes() } else { u64::MAX };
+                let want = if want.segment() == ordinal {
+                    want.offset_bytes()
+                } else {
+                    u64::MAX
+                };
                 if want < found.end {
-                    let batch = Found { what: What::Batch { first, count, time_unix_ns }, ..found };
+                    let batch = Found {
+                        what: What::Batch {
+                            first,
+                            count,
+                            time_unix_ns,
+                        },
+                        ..found
+                    };
                     return self.enter_batch(&batch, want, landing);
                 }
             }
@@ -84,7 +100,14 @@ impl Cursor {
 
     /// Makes a batch the current frame, from the record on that begins at or behind `want`.
     fn enter_batch(&mut self, found: &Found, want: u64, landing: Landing) -> Result<()> {
-        let What::Batch { first, count, time_unix_ns } = found.what else { return Ok(()) };
+        let What::Batch {
+            first,
+            count,
+            time_unix_ns,
+        } = found.what
+        else {
+            return Ok(());
+        };
         let ordinal = self.position.segment();
         let (mut at, mut left) = (first, count);
         let mut record = self.batch_record(at, found.end);
@@ -148,7 +171,10 @@ impl Cursor {
     /// When there was none: a bug of the caller's.
     #[inline]
     pub(super) fn take(&mut self) -> Taken {
-        let current = self.current.as_mut().expect("a step brought a record to hand");
+        let current = self
+            .current
+            .as_mut()
+            .expect("a step brought a record to hand");
         let ordinal = self.position.segment();
         let taken = Taken {
             position: self.position,
@@ -170,7 +196,9 @@ impl Cursor {
     /// The length of the record that a step brought to hand.
     #[inline]
     pub(super) fn next_bytes(&self) -> usize {
-        self.current.as_ref().map_or(0, |at| (at.payload.end - at.payload.start) as usize)
+        self.current
+            .as_ref()
+            .map_or(0, |at| (at.payload.end - at.payload.start) as usize)
     }
 
     /// The bytes of a record that was taken, while they are at hand.
@@ -180,7 +208,8 @@ impl Cursor {
     }
 
     pub(super) fn share(&self, taken: &Taken, sharing: &Sharing) -> Bytes {
-        self.source.share(taken.position.segment(), taken.payload.clone(), sharing)
+        self.source
+            .share(taken.position.segment(), taken.payload.clone(), sharing)
     }
 
     /// Where the frame of the batch at hand begins, and whether none of its records was passed.

@@ -116,7 +116,11 @@ impl Cursor {
             Step::Ready => Ok(Step::Ready),
             Step::Wait(_) => {
                 self.pause();
-                Err(self.core.failure().cloned().unwrap_or_else(|| self.core.closed_error()))
+                Err(self
+                    .core
+                    .failure()
+                    .cloned()
+                    .unwrap_or_else(|| self.core.closed_error()))
             }
         }
     }
@@ -141,7 +145,9 @@ impl Cursor {
             if let Some(need) = self.hidden(None) {
                 return Ok(Step::Wait(need));
             }
-            let Some(segment) = &self.segment else { continue };
+            let Some(segment) = &self.segment else {
+                continue;
+            };
             let end = end_of(segment);
             if self.position.offset_bytes() >= end {
                 if stay || !self.go_to_next() {
@@ -184,7 +190,11 @@ impl Cursor {
         let found = self.core.segments.read().get(ordinal).cloned();
         match found {
             Some(segment) if self.position.offset_bytes() <= end_of(&segment) => {
-                if self.segment.as_ref().is_none_or(|at| !Arc::ptr_eq(at, &segment)) {
+                if self
+                    .segment
+                    .as_ref()
+                    .is_none_or(|at| !Arc::ptr_eq(at, &segment))
+                {
                     self.segment = Some(segment);
                     self.source = Source::None;
                     self.current = None;
@@ -202,21 +212,32 @@ impl Cursor {
         let was = self.position;
         self.place_at_start();
         let start = self.position;
-        Error::new(ErrorKind::Trimmed, format!("{was} lies before the start of the log"))
-            .at_path(&self.core.path)
-            .at_position(start)
-            .remedy("reading goes on at the position given")
+        Error::new(
+            ErrorKind::Trimmed,
+            format!("{was} lies before the start of the log"),
+        )
+        .at_path(&self.core.path)
+        .at_position(start)
+        .remedy("reading goes on at the position given")
     }
 
     /// What the reader stood on was cut off; it goes on behind the cut.
     #[cold]
     fn cut(&mut self) -> Error {
         let was = self.position;
-        let next = self.core.segments.read().after(was.segment()).map(|segment| segment.first());
+        let next = self
+            .core
+            .segments
+            .read()
+            .after(was.segment())
+            .map(|segment| segment.first());
         let Some(resume) = next else {
-            return Error::new(ErrorKind::NoRecord, format!("{was} lies beyond the log's end"))
-                .at_path(&self.core.path)
-                .at_position(was);
+            return Error::new(
+                ErrorKind::NoRecord,
+                format!("{was} lies beyond the log's end"),
+            )
+            .at_path(&self.core.path)
+            .at_position(was);
         };
         self.jump(resume, Landing::Reached);
         Error::new(ErrorKind::Cut, format!("the log was cut off before {was}"))
@@ -227,7 +248,12 @@ impl Cursor {
 
     /// Goes to the segment behind this one, if that is there.
     pub(super) fn go_to_next(&mut self) -> bool {
-        let next = self.core.segments.read().after(self.position.segment()).cloned();
+        let next = self
+            .core
+            .segments
+            .read()
+            .after(self.position.segment())
+            .cloned();
         let Some(segment) = next else { return false };
         let first = segment.first();
         let skip_to = self.skip_to;
@@ -250,10 +276,9 @@ impl Cursor {
                 if is_hidden(self.durable) {
                     let durable = self.core.durable();
                     if is_hidden(durable) {
-                        return Some(end.map_or_else(
-                            || Need::durable_beyond(self.position),
-                            Need::durable,
-                        ));
+                        return Some(
+                            end.map_or_else(|| Need::durable_beyond(self.position), Need::durable),
+                        );
                     }
                     self.durable = durable;
                 }
@@ -264,9 +289,7 @@ impl Cursor {
                 let gate = self.core.gate();
                 match end {
                     Some(end) if end > gate => Some(Need::gate(end)),
-                    None if self.position >= gate => {
-                        Some(Need::gate_beyond(self.position))
-                    }
+                    None if self.position >= gate => Some(Need::gate_beyond(self.position)),
                     _ => None,
                 }
             }
@@ -283,7 +306,9 @@ impl Cursor {
 
     #[cold]
     pub(super) fn no_record(&self) -> Error {
-        Error::new(ErrorKind::NoRecord, "").at_path(&self.core.path).at_position(self.position)
+        Error::new(ErrorKind::NoRecord, "")
+            .at_path(&self.core.path)
+            .at_position(self.position)
     }
 }
 

@@ -32,7 +32,9 @@ struct Waits {
 
 impl std::fmt::Debug for Waits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Waits").field("need", &self.need).finish_non_exhaustive()
+        f.debug_struct("Waits")
+            .field("need", &self.need)
+            .finish_non_exhaustive()
     }
 }
 
@@ -44,7 +46,10 @@ impl Drop for Waits {
 
 impl<'a> Next<'a> {
     pub(super) fn new(reader: &'a mut Reader) -> Self {
-        Self { reader: Some(reader), waits: None }
+        Self {
+            reader: Some(reader),
+            waits: None,
+        }
     }
 
     /// Stands in line for the need, with this task's waker. Says whether it stood there already.
@@ -57,7 +62,11 @@ impl<'a> Next<'a> {
         // The old registration goes before the new one comes.
         self.waits = None;
         let key = need.waiters(core).register(need.value, cx.waker().clone());
-        self.waits = Some(Waits { core: Arc::clone(core), need, key });
+        self.waits = Some(Waits {
+            core: Arc::clone(core),
+            need,
+            key,
+        });
         false
     }
 }
@@ -66,7 +75,10 @@ impl<'a> Future for Next<'a> {
     type Output = Result<Record<'a>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let reader = self.reader.take().expect("not polled again after it was done");
+        let reader = self
+            .reader
+            .take()
+            .expect("not polled again after it was done");
         loop {
             match reader.cursor.poll() {
                 Ok(Step::Ready) => {

@@ -39,7 +39,9 @@ impl Cursor {
     }
 
     fn open_source(&mut self) -> Result<()> {
-        let Some(segment) = &self.segment else { return Ok(()) };
+        let Some(segment) = &self.segment else {
+            return Ok(());
+        };
         if let Some(mut walk) = ImageWalk::new(segment) {
             if walk.hold() {
                 self.source = Source::Image(walk);
@@ -62,7 +64,9 @@ impl Cursor {
     fn look_in_image(&mut self) -> Result<Sight> {
         let ordinal = self.position.segment();
         let offset = self.position.offset_bytes();
-        let Source::Image(walk) = &mut self.source else { return Ok(Sight::NotYet) };
+        let Source::Image(walk) = &mut self.source else {
+            return Ok(Sight::NotYet);
+        };
         if walk.at() as u64 != offset {
             if walk.at() as u64 > offset {
                 walk.rewind();
@@ -70,7 +74,9 @@ impl Cursor {
             walk.advance_to(offset as usize);
         }
         let begin = walk.at() as u64;
-        let Some(bytes) = walk.frame() else { return Ok(Sight::NotYet) };
+        let Some(bytes) = walk.frame() else {
+            return Ok(Sight::NotYet);
+        };
         match Found::parse(Check::Trust, ordinal, begin, bytes) {
             Ok(found) => Ok(Sight::Frame(found)),
             Err(_) => Err(self.damaged("a frame in memory is no frame")),
@@ -86,7 +92,9 @@ impl Cursor {
             Err(NoFrame::Empty | NoFrame::Bad) => {}
         }
         // It may be a batch's record: that says how far back its frame begins.
-        let Source::File(window) = &self.source else { return Ok(Sight::NotYet) };
+        let Source::File(window) = &self.source else {
+            return Ok(Sight::NotYet);
+        };
         let batch = frame::batch_distance(window.from(offset))
             .and_then(|distance| offset.checked_sub(distance as u64))
             .filter(|begin| *begin >= self.first_bytes());
@@ -98,7 +106,9 @@ impl Cursor {
             }
         }
         match self.landing {
-            Landing::Reached => Err(self.damaged("the checksum does not match, or no frame is there")),
+            Landing::Reached => {
+                Err(self.damaged("the checksum does not match, or no frame is there"))
+            }
             Landing::Strict => Err(self.no_record()),
             Landing::Lenient => {
                 self.skip_to = self.position;
@@ -111,7 +121,9 @@ impl Cursor {
 
     /// The frame at an offset of the file, read and verified.
     fn frame_in_file(&mut self, offset: u64, stay: bool) -> Result<Result<Found, NoFrame>> {
-        let Some(segment) = &self.segment else { return Ok(Err(NoFrame::Empty)) };
+        let Some(segment) = &self.segment else {
+            return Ok(Err(NoFrame::Empty));
+        };
         let (ordinal, seed) = (segment.ordinal(), segment.header.seed());
         let limit = self.readable_to(segment);
         let mut need = frame::PAD_BYTES_MIN as u64;
@@ -119,21 +131,33 @@ impl Cursor {
             if offset + need > limit {
                 return Ok(match limit == end_of(segment) {
                     true => Err(NoFrame::Bad),
-                    false => Err(NoFrame::Short { needed_bytes: need as usize }),
+                    false => Err(NoFrame::Short {
+                        needed_bytes: need as usize,
+                    }),
                 });
             }
-            let Source::File(window) = &mut self.source else { return Ok(Err(NoFrame::Empty)) };
+            let Source::File(window) = &mut self.source else {
+                return Ok(Err(NoFrame::Empty));
+            };
             if !window.has(&(offset..offset + need)) {
                 if stay && !window.grows_to(offset) {
-                    return Ok(Err(NoFrame::Short { needed_bytes: need as usize }));
+                    return Ok(Err(NoFrame::Short {
+                        needed_bytes: need as usize,
+                    }));
                 }
-                window.load(offset, need, limit).map_err(|error| self.unreadable(error))?;
-                let Source::File(window) = &self.source else { return Ok(Err(NoFrame::Empty)) };
+                window
+                    .load(offset, need, limit)
+                    .map_err(|error| self.unreadable(error))?;
+                let Source::File(window) = &self.source else {
+                    return Ok(Err(NoFrame::Empty));
+                };
                 if !window.has(&(offset..offset + need)) {
                     return Err(self.damaged("the file ends before the segment does"));
                 }
             }
-            let Source::File(window) = &self.source else { return Ok(Err(NoFrame::Empty)) };
+            let Source::File(window) = &self.source else {
+                return Ok(Err(NoFrame::Empty));
+            };
             match Found::parse(Check::Verify(seed), ordinal, offset, window.from(offset)) {
                 // Padding may end beyond what is at hand; there is nothing in it to be read.
                 Ok(found) if found.end > limit => return Ok(Err(NoFrame::Bad)),
@@ -150,11 +174,17 @@ impl Cursor {
             return end;
         }
         let durable = self.core.durable();
-        if durable.segment() > segment.ordinal() { end } else { durable.offset_bytes().min(end) }
+        if durable.segment() > segment.ordinal() {
+            end
+        } else {
+            durable.offset_bytes().min(end)
+        }
     }
 
     fn first_bytes(&self) -> u64 {
-        self.segment.as_ref().map_or(0, |segment| segment.first().offset_bytes())
+        self.segment
+            .as_ref()
+            .map_or(0, |segment| segment.first().offset_bytes())
     }
 
     /// Bytes that should be a frame are none: unless they are nobody's any more, that is damage.
@@ -163,9 +193,10 @@ impl Cursor {
         if let Err(gone) = self.check_place() {
             return gone;
         }
-        self.about_file(Error::new(ErrorKind::Damaged, what)).remedy(
-            "`ringbolt verify` says how much is damaged; seek to a later position to read on",
-        )
+        self.about_file(Error::new(ErrorKind::Damaged, what))
+            .remedy(
+                "`ringbolt verify` says how much is damaged; seek to a later position to read on",
+            )
     }
 
     #[cold]
@@ -175,12 +206,16 @@ impl Cursor {
 
     fn about_file(&self, error: Error) -> Error {
         let name = segment::file_name(self.position.segment());
-        error.at_path(self.core.path.join(name)).at_position(self.position)
+        error
+            .at_path(self.core.path.join(name))
+            .at_position(self.position)
     }
 }
 
 /// Where a segment's frames end, or can end at most, in bytes.
 #[inline]
 pub(super) fn end_of(segment: &Segment) -> u64 {
-    segment.end_bytes().unwrap_or_else(|| segment.header.frames().end)
+    segment
+        .end_bytes()
+        .unwrap_or_else(|| segment.header.frames().end)
 }

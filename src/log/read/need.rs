@@ -21,24 +21,39 @@ enum Queue {
 impl Need {
     /// Everything before `position`, and more, must be on disk.
     pub(super) fn durable_beyond(position: Position) -> Self {
-        Self { queue: Queue::Durable, value: position.to_u64() + 1 }
+        Self {
+            queue: Queue::Durable,
+            value: position.to_u64() + 1,
+        }
     }
 
     pub(super) fn durable(end: Position) -> Self {
-        Self { queue: Queue::Durable, value: end.to_u64() }
+        Self {
+            queue: Queue::Durable,
+            value: end.to_u64(),
+        }
     }
 
     pub(super) fn committed(position: Position) -> Self {
-        Self { queue: Queue::Committed, value: position.to_u64() }
+        Self {
+            queue: Queue::Committed,
+            value: position.to_u64(),
+        }
     }
 
     /// The gate must lie beyond `position`.
     pub(super) fn gate_beyond(position: Position) -> Self {
-        Self { queue: Queue::Gate, value: position.to_u64() + 1 }
+        Self {
+            queue: Queue::Gate,
+            value: position.to_u64() + 1,
+        }
     }
 
     pub(super) fn gate(end: Position) -> Self {
-        Self { queue: Queue::Gate, value: end.to_u64() }
+        Self {
+            queue: Queue::Gate,
+            value: end.to_u64(),
+        }
     }
 
     /// Those who wait for the same.

@@ -63,7 +63,9 @@ impl Cursor {
         let start = self.core.start();
         let (known, next) = {
             let segments = self.core.segments.read();
-            let next = segments.after(start.segment()).map(|segment| segment.first());
+            let next = segments
+                .after(start.segment())
+                .map(|segment| segment.first());
             (segments.get(start.segment()).is_some(), next)
         };
         match next {
@@ -75,7 +77,9 @@ impl Cursor {
     fn place_at(&mut self, position: Position) -> Result<()> {
         self.jump(position, Landing::Strict);
         self.check_place()?;
-        let Some(segment) = self.segment.clone() else { return Err(self.no_record()) };
+        let Some(segment) = self.segment.clone() else {
+            return Err(self.no_record());
+        };
         let offset = position.offset_bytes();
         if offset < segment.first().offset_bytes() {
             return Err(self.no_record());
@@ -115,7 +119,11 @@ impl Cursor {
         // Claimed, behind a claim that is still open: it is looked at when it is there.
         let claimed = matches!(self.source, Source::Image(_))
             && Position::new(segment.ordinal(), offset) < watch::end(&self.core);
-        if claimed { Ok(()) } else { Err(self.no_record()) }
+        if claimed {
+            Ok(())
+        } else {
+            Err(self.no_record())
+        }
     }
 
     /// Behind what is visible now.
@@ -134,7 +142,9 @@ impl Cursor {
         }
         loop {
             self.check_place()?;
-            let Some(segment) = self.segment.clone() else { return Ok(()) };
+            let Some(segment) = self.segment.clone() else {
+                return Ok(());
+            };
             if self.position.offset_bytes() >= end_of(&segment) {
                 if to.segment() <= segment.ordinal() || !self.go_to_next() {
                     return Ok(());
@@ -163,19 +173,25 @@ impl Cursor {
         let entries = summary.times.entries();
         let before = entries.partition_point(|entry| entry.position <= position);
         let known = before.checked_sub(1).and_then(|index| entries.get(index));
-        known.map_or(segment.first(), |entry| entry.position).max(segment.first())
+        known
+            .map_or(segment.first(), |entry| entry.position)
+            .max(segment.first())
     }
 
     /// The last place that the time index knows before which everything was committed earlier.
     fn place_at_time(&mut self, time: SystemTime) {
-        let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let time_unix_ns = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
         let segments: Vec<_> = self.core.segments.read().list.iter().cloned().collect();
         let place = segments.iter().rev().find_map(|segment| {
             let summary = segment.summary.lock();
             let entries = summary.times.entries();
             let earlier = entries.partition_point(|entry| entry.time_unix_ns < time_unix_ns);
-            let entry = earlier.checked_sub(1).and_then(|index| entries.get(index))?;
+            let entry = earlier
+                .checked_sub(1)
+                .and_then(|index| entries.get(index))?;
             let is_in = entry.position >= segment.first()
                 && entry.position.offset_bytes() <= end_of(segment);
             is_in.then_some(entry.position)

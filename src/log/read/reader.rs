@@ -227,18 +227,22 @@ impl Reader {
     fn park(&mut self, deadline: Option<Instant>) -> Result<()> {
         let core = Arc::clone(&self.cursor.core);
         loop {
-            let Step::Wait(need) = self.cursor.poll()? else { return Ok(()) };
+            let Step::Wait(need) = self.cursor.poll()? else {
+                return Ok(());
+            };
             let cursor = &mut self.cursor;
-            let woken = need.waiters(&core).wait(need.value, deadline, || match cursor.poll() {
-                // Nothing is pinned while the thread sleeps.
-                Ok(Step::Wait(same)) if same == need => {
-                    cursor.pause();
-                    None
-                }
-                // There is a record, or something else to wait for.
-                Ok(_) => Some(Ok(())),
-                Err(error) => Some(Err(error)),
-            });
+            let woken = need
+                .waiters(&core)
+                .wait(need.value, deadline, || match cursor.poll() {
+                    // Nothing is pinned while the thread sleeps.
+                    Ok(Step::Wait(same)) if same == need => {
+                        cursor.pause();
+                        None
+                    }
+                    // There is a record, or something else to wait for.
+                    Ok(_) => Some(Ok(())),
+                    Err(error) => Some(Err(error)),
+                });
             match woken {
                 Some(Ok(())) => {}
                 Some(Err(error)) => return Err(error),

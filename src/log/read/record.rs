@@ -29,12 +29,18 @@ enum Lender<'a> {
 impl<'a> Record<'a> {
     #[inline]
     pub(super) fn alone(reader: &'a mut Reader, taken: Taken) -> Self {
-        Self { lender: Lender::Reader(reader), taken }
+        Self {
+            lender: Lender::Reader(reader),
+            taken,
+        }
     }
 
     #[inline]
     pub(super) fn of_batch(reader: &'a Reader, taken: Taken) -> Self {
-        Self { lender: Lender::Batch(reader), taken }
+        Self {
+            lender: Lender::Batch(reader),
+            taken,
+        }
     }
 
     #[inline]
@@ -123,7 +129,11 @@ pub struct SharedRecord {
 
 impl SharedRecord {
     pub(crate) fn new(bytes: Bytes, position: Position, time_unix_ns: Option<u64>) -> Self {
-        Self { bytes, position, time_unix_ns }
+        Self {
+            bytes,
+            position,
+            time_unix_ns,
+        }
     }
 
     /// The record's bytes.

@@ -41,7 +41,10 @@ pub(crate) struct Permit {
 impl Sharing {
     pub(crate) fn new(limit_bytes: u64) -> Self {
         Self {
-            budget: Arc::new(Budget { limit: limit_bytes, used: AtomicU64::new(0) }),
+            budget: Arc::new(Budget {
+                limit: limit_bytes,
+                used: AtomicU64::new(0),
+            }),
             last: Mutex::new(None),
         }
     }
@@ -64,7 +67,10 @@ impl Budget {
     fn take(this: &Arc<Self>, bytes: u64) -> Option<Permit> {
         // The number orders nothing: relaxed.
         let used = this.used.fetch_add(bytes, Ordering::Relaxed);
-        let permit = Permit { budget: Arc::clone(this), bytes };
+        let permit = Permit {
+            budget: Arc::clone(this),
+            bytes,
+        };
         // Beyond it, the permit gives back what it took.
         (used.saturating_add(bytes) <= this.limit).then_some(permit)
     }
@@ -87,7 +93,10 @@ mod tests {
         let same = sharing.permit(Shareable::Image(1), 60).unwrap();
         assert!(sharing.permit(Shareable::Image(2), 60).is_none());
         drop(one);
-        assert!(sharing.permit(Shareable::Buffer(2), 60).is_none(), "one record still keeps it");
+        assert!(
+            sharing.permit(Shareable::Buffer(2), 60).is_none(),
+            "one record still keeps it"
+        );
         drop(same);
         assert!(sharing.permit(Shareable::Buffer(2), 60).is_some());
     }

@@ -36,9 +36,16 @@ pub(crate) enum What {
     /// Padding.
     Nothing,
     Checkpoint(frame::Checkpoint),
-    Record { payload: Range<u64>, time_unix_ns: Option<u64> },
+    Record {
+        payload: Range<u64>,
+        time_unix_ns: Option<u64>,
+    },
     /// The first of its records begins at `first`.
-    Batch { first: u64, count: u32, time_unix_ns: Option<u64> },
+    Batch {
+        first: u64,
+        count: u32,
+        time_unix_ns: Option<u64>,
+    },
 }
 
 impl Found {
@@ -56,17 +63,30 @@ impl Found {
         let what = match parsed {
             Frame::Pad => What::Nothing,
             Frame::Checkpoint(checkpoint) => What::Checkpoint(checkpoint),
-            Frame::Record { payload, time_unix_ns } => {
+            Frame::Record {
+                payload,
+                time_unix_ns,
+            } => {
                 let from = body(time_unix_ns);
-                What::Record { payload: from..from + payload.len() as u64, time_unix_ns }
+                What::Record {
+                    payload: from..from + payload.len() as u64,
+                    time_unix_ns,
+                }
             }
-            Frame::Batch { records, time_unix_ns } => What::Batch {
+            Frame::Batch {
+                records,
+                time_unix_ns,
+            } => What::Batch {
                 first: body(time_unix_ns) + BATCH_COUNT_BYTES as u64,
                 count: records.left(),
                 time_unix_ns,
             },
         };
-        Ok(Self { begin, end: begin + len as u64, what })
+        Ok(Self {
+            begin,
+            end: begin + len as u64,
+            what,
+        })
     }
 }
 
@@ -120,7 +140,10 @@ fn share_image(
 ) -> Option<Bytes> {
     let permit = sharing.permit(Shareable::Image(ordinal), walk.pinned_bytes())?;
     let bytes = walk.share(range.start as usize..range.end as usize)?;
-    Some(Bytes::from_owner(ImagePart { bytes, _permit: permit }))
+    Some(Bytes::from_owner(ImagePart {
+        bytes,
+        _permit: permit,
+    }))
 }
 
 /// Bytes of an image, owned, within the budget.

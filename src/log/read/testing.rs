@@ -56,11 +56,7 @@ impl Rig {
             .memory_bytes(3 * SEGMENT_BYTES)
             .open_on(&engine, "/log")
             .unwrap();
-        let mut rig = Self {
-            disk,
-            driver,
-            log,
-        };
+        let mut rig = Self { disk, driver, log };
         // There is room once the persister has had a turn.
         rig.turn();
         rig
@@ -105,7 +101,9 @@ impl Rig {
 
     /// Appends `count` records of `len` bytes, numbered, and brings them to disk.
     pub(crate) fn fill(&mut self, numbers: std::ops::Range<u64>, len: usize) -> Vec<Position> {
-        let positions = numbers.map(|number| self.append(&numbered(number, len))).collect();
+        let positions = numbers
+            .map(|number| self.append(&numbered(number, len)))
+            .collect();
         self.flush();
         positions
     }

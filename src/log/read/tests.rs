@@ -32,9 +32,14 @@ fn durable_committed_and_gated_readers_see_what_they_should() {
     let first = Rig::at(rig.log.try_append(b"first"));
     let second = Rig::at(rig.log.try_append(b"second"));
     let mut durable = rig.log.reader(From::Start).unwrap();
-    let mut committed =
-        rig.log.reader_with(From::Start, with(Visibility::Committed)).unwrap();
-    let mut gated = rig.log.reader_with(From::Start, with(Visibility::Gated)).unwrap();
+    let mut committed = rig
+        .log
+        .reader_with(From::Start, with(Visibility::Committed))
+        .unwrap();
+    let mut gated = rig
+        .log
+        .reader_with(From::Start, with(Visibility::Gated))
+        .unwrap();
     assert!(durable.try_next().unwrap().is_none());
     assert!(gated.try_next().unwrap().is_none());
     let all = vec![(first, b"first".to_vec()), (second, b"second".to_vec())];
@@ -54,9 +59,12 @@ fn an_open_claim_hides_what_lies_behind_it() {
     let log = rig.log.clone();
     let claim = log.try_claim(4).unwrap();
     let behind = Rig::at(log.try_append(b"behind"));
-    let mut reader = log.reader_with(From::Start, with(Visibility::Committed)).unwrap();
-    let mut sought =
-        log.reader_with(From::Position(behind), with(Visibility::Committed)).unwrap();
+    let mut reader = log
+        .reader_with(From::Start, with(Visibility::Committed))
+        .unwrap();
+    let mut sought = log
+        .reader_with(From::Position(behind), with(Visibility::Committed))
+        .unwrap();
     assert!(reader.try_next().unwrap().is_none());
     assert!(sought.try_next().unwrap().is_none());
     drop(claim);
@@ -90,7 +98,10 @@ fn reads_across_segments_from_memory_and_from_files() {
     assert!(cold.try_next().unwrap().is_none());
     for number in [0, 1, 117, 500, 998, 999] {
         cold.seek(From::Position(positions[number])).unwrap();
-        assert_eq!(&*cold.try_next().unwrap().unwrap(), numbered(number as u64, 9000));
+        assert_eq!(
+            &*cold.try_next().unwrap().unwrap(),
+            numbered(number as u64, 9000)
+        );
     }
 }
 
@@ -126,8 +137,14 @@ fn memory_goes_from_under_a_paused_reader_but_not_from_under_a_record() {
     let clone = shared.clone().into_bytes();
     drop(shared);
     for number in 1..1000 {
-        assert_eq!(&*paused.try_next().unwrap().unwrap(), numbered(number, 9000));
-        assert_eq!(&*pinning.try_next().unwrap().unwrap(), numbered(number, 9000));
+        assert_eq!(
+            &*paused.try_next().unwrap().unwrap(),
+            numbered(number, 9000)
+        );
+        assert_eq!(
+            &*pinning.try_next().unwrap().unwrap(),
+            numbered(number, 9000)
+        );
     }
     drop((paused, pinning, rig));
     assert_eq!(clone, numbered(0, 9000));
@@ -204,8 +221,15 @@ fn lent_batches_keep_to_their_limits() {
     assert_eq!(reader.next_batch(5, usize::MAX).unwrap().len(), 5);
     assert_eq!(reader.next_batch(100, 17_999).unwrap().len(), 1);
     assert_eq!(reader.next_batch(100, 18_000).unwrap().len(), 2);
-    assert_eq!(reader.next_batch(100, 1).unwrap().len(), 1, "the first one always comes");
-    assert_eq!(reader.next_batch(0, 1).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        reader.next_batch(100, 1).unwrap().len(),
+        1,
+        "the first one always comes"
+    );
+    assert_eq!(
+        reader.next_batch(0, 1).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
     rig.fill(50..300, 9000);
     let mut number = 9;
     while let Some(batch) = reader.try_next_batch(64, 1 << 20).unwrap() {
@@ -225,7 +249,12 @@ fn places_that_are_no_records_are_refused() {
     let end = rig.log.end();
     let beyond = Position::new(end.segment(), end.offset_bytes() + 8);
     let unknown = Position::new(end.segment() + 100, 4096);
-    for place in [positions[7].plus(8), positions[250].plus(8), beyond, unknown] {
+    for place in [
+        positions[7].plus(8),
+        positions[250].plus(8),
+        beyond,
+        unknown,
+    ] {
         let error = reader.seek(From::Position(place)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoRecord, "{place}: {error}");
         assert_eq!(reader.position(), positions[5]);
@@ -247,7 +276,10 @@ fn the_end_is_behind_what_is_visible() {
     let mut durable = rig.log.reader(From::End).unwrap();
     let mut sooner = rig.log.reader_with(From::End, committed).unwrap();
     rig.log.set_gate(gate);
-    let mut gated = rig.log.reader_with(From::End, with(Visibility::Gated)).unwrap();
+    let mut gated = rig
+        .log
+        .reader_with(From::End, with(Visibility::Gated))
+        .unwrap();
     assert!(sooner.try_next().unwrap().is_none());
     assert!(gated.try_next().unwrap().is_none());
     rig.append(b"newest");
@@ -265,14 +297,20 @@ fn a_time_misses_nothing_that_came_later() {
     for round in 0..8u64 {
         rig.disk.advance(Duration::from_secs(60));
         let now = crate::disk::Disk::now_unix_ns(&rig.disk);
-        marks.push((SystemTime::UNIX_EPOCH + Duration::from_nanos(now), round * 50));
+        marks.push((
+            SystemTime::UNIX_EPOCH + Duration::from_nanos(now),
+            round * 50,
+        ));
         rig.fill(round * 50..(round + 1) * 50, 9000);
     }
     for (time, number) in &marks {
         let mut reader = rig.log.reader(From::Time(*time)).unwrap();
         let record = reader.try_next().unwrap().unwrap();
         let found = u64::from_le_bytes(record[..8].try_into().unwrap());
-        assert!(found <= *number && found + 100 > *number, "{found} for {number}");
+        assert!(
+            found <= *number && found + 100 > *number,
+            "{found} for {number}"
+        );
     }
     let mut early = rig.log.reader(From::Time(SystemTime::UNIX_EPOCH)).unwrap();
     assert_eq!(drain(&mut early).len(), 400);
@@ -287,11 +325,17 @@ fn a_reader_behind_the_start_is_told_where_to_resume() {
     let to = positions[321];
     assert_eq!(rig.ask(|log| log.trim(to)).unwrap(), to);
     let error = reader.try_next().unwrap_err();
-    assert_eq!((error.kind(), error.position()), (ErrorKind::Trimmed, Some(to)));
+    assert_eq!(
+        (error.kind(), error.position()),
+        (ErrorKind::Trimmed, Some(to))
+    );
     assert_eq!(reader.position(), to);
     assert_eq!(&*reader.try_next().unwrap().unwrap(), numbered(321, 9000));
     let sought = reader.seek(From::Position(positions[3])).unwrap_err();
-    assert_eq!((sought.kind(), sought.position()), (ErrorKind::Trimmed, Some(to)));
+    assert_eq!(
+        (sought.kind(), sought.position()),
+        (ErrorKind::Trimmed, Some(to))
+    );
     reader.seek(From::Start).unwrap();
     assert_eq!(drain(&mut reader).len(), 500 - 321);
 }
@@ -310,7 +354,11 @@ fn a_reader_beyond_a_cut_is_told_where_to_resume() {
     rig.fill(1000..1010, 50);
     for reader in [&mut far, &mut near, &mut end] {
         let error = reader.try_next().unwrap_err();
-        assert_eq!((error.kind(), error.position()), (ErrorKind::Cut, Some(resume)), "{error}");
+        assert_eq!(
+            (error.kind(), error.position()),
+            (ErrorKind::Cut, Some(resume)),
+            "{error}"
+        );
         let rest = drain(reader);
         assert_eq!(rest.len(), 10);
         assert_eq!(rest[0], (resume, numbered(1000, 50)));
@@ -326,14 +374,23 @@ fn damage_is_told_with_its_place_and_can_be_passed_by() {
     let positions = rig.fill(0..500, 9000);
     let bad = positions[20];
     let name = format!("/log/{}", crate::log::segment::file_name(bad.segment()));
-    rig.disk.corrupt(&name, bad.offset_bytes() + 100, 1, 1).unwrap();
+    rig.disk
+        .corrupt(&name, bad.offset_bytes() + 100, 1, 1)
+        .unwrap();
     let mut reader = rig.log.reader(From::Start).unwrap();
     for number in 0..20 {
-        assert_eq!(&*reader.try_next().unwrap().unwrap(), numbered(number, 9000));
+        assert_eq!(
+            &*reader.try_next().unwrap().unwrap(),
+            numbered(number, 9000)
+        );
     }
     for _ in 0..2 {
         let error = reader.try_next().unwrap_err();
-        assert_eq!((error.kind(), error.position()), (ErrorKind::Damaged, Some(bad)), "{error}");
+        assert_eq!(
+            (error.kind(), error.position()),
+            (ErrorKind::Damaged, Some(bad)),
+            "{error}"
+        );
         assert!(error.path().unwrap().ends_with(&name[1..]), "{error}");
     }
     reader.seek(From::Position(positions[21])).unwrap();
@@ -345,7 +402,11 @@ fn a_disk_that_cannot_be_read_is_an_error_that_passes() {
     let mut rig = Rig::new();
     rig.fill(0..500, 9000);
     let mut reader = rig.log.reader(From::Start).unwrap();
-    rig.disk.fail(Fault::once(OpClass::Read, rig.disk.count(OpClass::Read) + 3, EIO));
+    rig.disk.fail(Fault::once(
+        OpClass::Read,
+        rig.disk.count(OpClass::Read) + 3,
+        EIO,
+    ));
     let (mut read, mut failures) = (0, 0);
     while read < 500 {
         match reader.try_next() {
@@ -387,7 +448,11 @@ fn a_failed_log_is_readable_as_far_as_it_is_durable() {
     let mut rig = Rig::new();
     rig.fill(0..100, 5000);
     let mut reader = rig.log.reader(From::Start).unwrap();
-    rig.disk.fail(Fault::for_good(OpClass::Write, rig.disk.count(OpClass::Write) + 1, EIO));
+    rig.disk.fail(Fault::for_good(
+        OpClass::Write,
+        rig.disk.count(OpClass::Write) + 1,
+        EIO,
+    ));
     let lost = rig.log.clone();
     let ticket = lost.try_append(b"lost").unwrap();
     rig.until(|_| ticket.is_done());
@@ -399,11 +464,17 @@ fn a_failed_log_is_readable_as_far_as_it_is_durable() {
 
 #[test]
 fn a_blocked_reader_is_woken_at_each_visibility() {
-    for visibility in [Visibility::Durable, Visibility::Committed, Visibility::Gated] {
+    for visibility in [
+        Visibility::Durable,
+        Visibility::Committed,
+        Visibility::Gated,
+    ] {
         for spin in [Duration::ZERO, Duration::from_micros(50)] {
             let mut rig = Rig::new();
-            let mut reader =
-                rig.log.reader_with(From::Start, with(visibility).spin(spin)).unwrap();
+            let mut reader = rig
+                .log
+                .reader_with(From::Start, with(visibility).spin(spin))
+                .unwrap();
             std::thread::scope(|scope| {
                 let read = scope.spawn(move || {
                     for number in 0..200 {
@@ -430,7 +501,10 @@ fn a_deadline_that_passed_is_told() {
     let mut rig = Rig::new();
     let mut reader = rig.log.reader(From::Start).unwrap();
     let past = Instant::now();
-    assert_eq!(reader.next_deadline(past).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        reader.next_deadline(past).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
     assert_eq!(
         reader.next_batch_deadline(1, 1, past).unwrap_err().kind(),
         ErrorKind::TimedOut
@@ -462,17 +536,25 @@ fn an_awaited_record_wakes_its_task_and_a_dropped_wait_loses_nothing() {
         assert!(dropped.as_mut().poll(&mut cx).is_pending());
     }
     rig.fill(0..1, 100);
-    assert_eq!(count.0.load(Ordering::SeqCst), 0, "its registration went with it");
+    assert_eq!(
+        count.0.load(Ordering::SeqCst),
+        0,
+        "its registration went with it"
+    );
     {
         let mut ready = pin!(reader.next_async());
-        let Poll::Ready(Ok(record)) = ready.as_mut().poll(&mut cx) else { panic!() };
+        let Poll::Ready(Ok(record)) = ready.as_mut().poll(&mut cx) else {
+            panic!()
+        };
         assert_eq!(&*record, numbered(0, 100));
     }
     let mut waiting = pin!(reader.next_async());
     assert!(waiting.as_mut().poll(&mut cx).is_pending());
     rig.fill(1..2, 100);
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
-    let Poll::Ready(Ok(record)) = waiting.as_mut().poll(&mut cx) else { panic!() };
+    let Poll::Ready(Ok(record)) = waiting.as_mut().poll(&mut cx) else {
+        panic!()
+    };
     assert_eq!(&*record, numbered(1, 100));
 }
 

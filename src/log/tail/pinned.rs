@@ -32,7 +32,13 @@ impl ImageWalk {
         let image = segment.image()?;
         let frames = segment.header.frames();
         let (first, end) = (frames.start as usize, frames.end as usize);
-        Some(Self { image, held: false, first, end, at: first })
+        Some(Self {
+            image,
+            held: false,
+            first,
+            end,
+            at: first,
+        })
     }
 
     /// Pins the memory, if that is not so yet; `false` when it is gone.
@@ -120,7 +126,10 @@ impl ImageWalk {
     /// way out: then the caller copies.
     pub(crate) fn share(&self, range: Range<usize>) -> Option<SharedBytes> {
         assert!(self.held && self.first <= range.start && range.end <= self.at);
-        self.image.pin().then(|| SharedBytes { image: Arc::clone(&self.image), range })
+        self.image.pin().then(|| SharedBytes {
+            image: Arc::clone(&self.image),
+            range,
+        })
     }
 
     /// How much memory a pin keeps, in bytes.
@@ -137,7 +146,10 @@ impl Drop for ImageWalk {
 
 impl std::fmt::Debug for ImageWalk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ImageWalk").field("image", &self.image).field("at", &self.at).finish()
+        f.debug_struct("ImageWalk")
+            .field("image", &self.image)
+            .field("at", &self.at)
+            .finish()
     }
 }
 
@@ -209,7 +221,11 @@ mod tests {
         assert_eq!(&walk.passed(4096 + 16..4096 + 19), b"one");
         walk.rewind();
         walk.advance_to(4096 + 24 + 8);
-        assert_eq!(walk.at(), 4096 + 24, "stops at the frame that contains the offset");
+        assert_eq!(
+            walk.at(),
+            4096 + 24,
+            "stops at the frame that contains the offset"
+        );
     }
 
     #[test]
