@@ -116,10 +116,22 @@ pub trait Dir: fmt::Debug + Send + Sync + 'static {
     /// Makes creations, renames and removals durable.
     fn sync(&self) -> io::Result<()>;
 
+    /// Watches the directory for changes by any process; `None` where this disk cannot.
+    fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
+        Ok(None)
+    }
+
     /// Tries once to lock the file `name` (made if need be) for this opening alone: `None` when
     /// somebody else holds it. The lock lives as long as the file handle, and beyond it while a
     /// queue [holds](Queue::hold) it.
     fn lock(&self, name: &str) -> io::Result<Option<Arc<dyn File>>>;
+}
+
+/// A directory that is watched.
+pub trait Watch: fmt::Debug + Send {
+    /// Sleeps until a file of the directory was written, made, renamed or removed since the last
+    /// call, or until `timeout` passed; says whether something changed.
+    fn wait(&self, timeout: Option<Duration>) -> io::Result<bool>;
 }
 
 /// Whether a file is opened for reading only.

@@ -12,15 +12,17 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::posix::Posix;
 use super::uring::Uring;
 use super::{
     Access, BackendKind, Dir, DirEntry, Disk, File, FileMap, LockMode, OpenMode, PathKind,
-    PathStat, Queue, Rung,
+    PathStat, Queue, Rung, Watch,
 };
 use crate::sys::event::Bell;
 use crate::sys::fs::{self, Durably, How, Kind};
+use crate::sys::watch::DirWatch;
 use crate::sys::{probe, time};
 
 /// What the real disk may use, where it is found to work. All of it by default.
@@ -208,6 +210,10 @@ impl Dir for RealDir {
         fs::sync(self.dir.as_fd())
     }
 
+    fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
+        Ok(Some(Box::new(DirWatch::new(&self.path)?)))
+    }
+
     fn lock(&self, name: &str) -> io::Result<Option<Arc<dyn File>>> {
         let name = plain(name)?;
         loop {
@@ -221,6 +227,12 @@ impl Dir for RealDir {
                 return Ok(Some(Arc::new(RealFile { fd, direct: false })));
             }
         }
+    }
+}
+
+impl Watch for DirWatch {
+    fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        DirWatch::wait(self, timeout)
     }
 }
 

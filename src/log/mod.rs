@@ -18,6 +18,7 @@ mod stats;
 #[allow(unsafe_code)]
 pub(crate) mod tail;
 mod ticket;
+mod view;
 mod watch;
 
 use std::path::Path;
@@ -25,9 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
-#[cfg(doc)]
-use crate::error::ErrorKind;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 pub use append::Claim;
 pub use options::{Durability, LogOptions, Preallocation, SealedSegment};
@@ -37,6 +36,7 @@ pub use read::{
 };
 pub use stats::Stats;
 pub use ticket::{Acknowledged, Ticket};
+pub use view::{LogView, ViewReader, ViewRecord};
 pub use watch::Durable;
 
 use self::core::{Reply, Request};
@@ -327,13 +327,23 @@ impl Log {
     /// were acknowledged resolve as [`ErrorKind::Cut`]. Returns where the log goes on: a new
     /// segment's begin, since positions are never used twice.
     ///
-    /// `position` must be where a record begins (not inside a batch), or the end of the log.
+    /// `position` must be where a record begins, or the end of the log. Of a batch only the first
+    /// record will do: the batch stands or falls as one.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NoRecord`], [`ErrorKind::Trimmed`], [`ErrorKind::Full`] (nothing was cut),
     /// [`ErrorKind::WouldBlock`] while another truncation runs, or what made the log fail.
     pub fn truncate(&self, position: Position) -> Result<Position> {
+        let place = read::frame_at(self.core(), position);
+        let position = match place {
+            // Others may be about to commit it: by then everything before it is on disk.
+            Err(error) if error.kind() == ErrorKind::NoRecord => {
+                self.durable().wait_for(self.end())?;
+                read::frame_at(self.core(), position)?
+            }
+            place => place?,
+        };
         self.ask(|reply| Request::Truncate(position, reply))
     }
 
@@ -353,6 +363,14 @@ impl Log {
     ///
     /// Those of [`Log::truncate`].
     pub async fn truncate_async(&self, position: Position) -> Result<Position> {
+        let place = read::frame_at(self.core(), position);
+        let position = match place {
+            Err(error) if error.kind() == ErrorKind::NoRecord => {
+                self.durable().reached(self.end()).await?;
+                read::frame_at(self.core(), position)?
+            }
+            place => place?,
+        };
         self.ask_async(|reply| Request::Truncate(position, reply))
             .await
     }

@@ -171,7 +171,7 @@ impl Cursor {
     #[inline]
     pub(super) fn check_place(&mut self) -> Result<()> {
         self.check_fork()?;
-        if self.position < self.core.start() {
+        if self.position < self.core.start() && !self.is_right_before_start() {
             return Err(self.trimmed());
         }
         if let Some(segment) = &self.segment {
@@ -204,6 +204,24 @@ impl Cursor {
             _ if self.position < self.core.start() => Err(self.trimmed()),
             _ => Err(self.cut()),
         }
+    }
+
+    /// Whether the reader read its segment to the end, and the log now begins right behind: then
+    /// it missed nothing, and goes on there.
+    #[cold]
+    fn is_right_before_start(&mut self) -> bool {
+        let Some(segment) = &self.segment else {
+            return false;
+        };
+        let (ordinal, end) = (segment.ordinal(), end_of(segment));
+        let at_end = self.position == Position::new(ordinal, end);
+        let follows = self
+            .core
+            .segments
+            .read()
+            .after(ordinal)
+            .is_some_and(|next| next.header.previous.ordinal == ordinal);
+        at_end && follows && self.go_to_next() && self.position >= self.core.start()
     }
 
     /// The reader fell behind the log's start, and goes on there.

@@ -46,7 +46,11 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        let disk = SimDisk::new(1);
+        Self::on(SimDisk::new(1))
+    }
+
+    /// Opens the log of a disk.
+    pub(crate) fn on(disk: SimDisk) -> Self {
         let (engine, driver) = Engine::builder()
             .disk(Arc::new(disk.clone()))
             .caller_driven()

@@ -369,6 +369,25 @@ fn a_reader_beyond_a_cut_is_told_where_to_resume() {
 }
 
 #[test]
+fn a_log_is_cut_before_a_record_or_a_whole_batch() {
+    let mut rig = Rig::new();
+    rig.fill(0..3, 100);
+    let batch = Rig::at(rig.log.try_append_batch(&["x", "y"]));
+    rig.flush();
+    for place in [batch.plus(8), batch.plus(16)] {
+        let error = rig.ask(|log| log.truncate(place)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoRecord, "{place}");
+    }
+    rig.ask(|log| log.truncate(batch)).unwrap();
+    rig.fill(3..5, 100);
+    let mut reader = rig.log.reader(From::Start).unwrap();
+    for number in 0..5 {
+        assert_eq!(&*reader.try_next().unwrap().unwrap(), numbered(number, 100));
+    }
+    assert!(reader.try_next().unwrap().is_none());
+}
+
+#[test]
 fn damage_is_told_with_its_place_and_can_be_passed_by() {
     let mut rig = Rig::new();
     let positions = rig.fill(0..500, 9000);

@@ -1,0 +1,106 @@
+//! A log seen from outside: by another process, or beside the log in the same one.
+//!
+//! A [`LogView`] never takes the log's lock and writes nothing; a writer may append, roll over,
+//! trim and truncate meanwhile. It maps nothing and believes only what is proven to be on disk:
+//! what a footer seals, what a later epoch builds on, and what a checkpoint's watermark covers. All
+//! that lies behind the newest watermark is *not yet*, whatever its bytes are; what lies before it
+//! and fails its checksum is damage. A record is seen some milliseconds after it is durable, when
+//! the next checkpoint is.
+//!
+//! While a segment is read it is locked, shared, so that the writer does not recycle it.
+//!
+//! The rooms: `chain` knows the segments, `attest` how far they are proven, `place` finds
+//! positions, `reader` reads.
+
+mod attest;
+mod chain;
+mod file;
+mod place;
+mod reader;
+#[cfg(all(test, not(ringbolt_loom)))]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::{Dir, Disk, Real};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::log::open::open_dir;
+use crate::log::position::Position;
+use crate::log::read::{From, SharedRecord};
+
+pub use reader::ViewReader;
+
+/// A record that was read through a view: a copy.
+pub type ViewRecord = SharedRecord;
+
+/// A log, seen from outside.
+///
+/// ```
+/// use ringbolt::{From, Log, LogView};
+/// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-view-{}", std::process::id()));
+/// let log = Log::open(&dir)?;
+/// log.append(b"seen from outside")?.wait()?;
+/// log.close()?;
+///
+/// let view = LogView::open(&dir)?; // this could be another process, and the log still open
+/// let mut reader = view.reader(From::Start)?;
+/// let record = reader.try_next()?.expect("it is on disk");
+/// assert_eq!(record.payload(), b"seen from outside");
+/// # std::fs::remove_dir_all(&dir).ok();
+/// # Ok::<(), ringbolt::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct LogView {
+    dir: Arc<dyn Dir>,
+}
+
+impl LogView {
+    /// Opens the log in `dir` for reading only.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotALog`], [`ErrorKind::Symlink`], [`ErrorKind::NotOwner`] for what is no log of
+    /// this user's; [`ErrorKind::Version`], [`ErrorKind::UnknownFeature`] for a newer format;
+    /// [`ErrorKind::Damaged`] for segments that make no log; [`ErrorKind::Io`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::open_on(&Real::probe(), dir)
+    }
+
+    /// The same on a disk of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LogView::open`].
+    pub fn open_on(disk: &dyn Disk, dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = open_dir(disk, dir.as_ref(), false)?;
+        chain::Chain::default().refresh(&*dir)?;
+        Ok(Self { dir })
+    }
+
+    /// A reader of its own pace. [`From::End`] is the end of what is proven to be on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRecord`] where no record begins, [`ErrorKind::Trimmed`] and
+    /// [`ErrorKind::Cut`] for a place that is gone (the error says where to resume), or what kept
+    /// the log from being read.
+    pub fn reader(&self, from: From) -> Result<ViewReader> {
+        ViewReader::open(Arc::clone(&self.dir), from)
+    }
+
+    /// Up to where the log is proven to be on disk now.
+    ///
+    /// # Errors
+    ///
+    /// What kept the log from being read.
+    pub fn end(&self) -> Result<Position> {
+        let mut chain = chain::Chain::default();
+        chain.refresh(&*self.dir)?;
+        let mut attest = attest::Attest::new(&*self.dir, &chain)?;
+        attest.advance(&*self.dir, &chain)?;
+        Ok(attest.watermark())
+    }
+}
