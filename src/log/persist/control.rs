@@ -58,6 +58,17 @@ impl Shut {
         matches!(self, Self::Done)
     }
 
+    /// Whether the clean checkpoint is in the log.
+    pub(super) fn is_attested(&self) -> bool {
+        matches!(
+            self,
+            Self::Closing {
+                step: CloseStep::Attest,
+                ..
+            }
+        )
+    }
+
     /// The watermark, as far as it may be told while a truncation is under way.
     pub(super) fn cap(&self, durable: Position) -> Position {
         match self {
@@ -187,7 +198,7 @@ impl Persist {
                     break;
                 };
                 // A reader that stands in it sees that it stands beyond its end.
-                ghost.set_end(self.first);
+                ghost.set_end(0);
                 ghosts.push(ghost);
             }
             if let Some(last) = segments.list.back() {
