@@ -127,10 +127,10 @@ impl Persist {
             }
             return;
         }
-        if self.in_flight == 0 && self.has_partial() {
-            self.checkpoint(true, false);
-        } else {
-            self.checkpoint(false, false);
+        // A clean checkpoint is the log's last word.
+        if !self.shut.is_attested() {
+            let pad = self.in_flight == 0 && self.has_partial();
+            self.checkpoint(pad, false);
         }
         self.scan();
         self.push_pieces(queue);
