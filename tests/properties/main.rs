@@ -5,7 +5,8 @@
 //! ones with an engine that the test drives, nothing happens between two operations, so what a
 //! reader sees is known to the record. Where the engine has threads, it is known within bounds.
 //!
-//! Cases that failed once are in `regressions.txt` and run first, on every rung.
+//! Cases that failed once are in `regressions.txt` and run first, on every rung. For more cases than
+//! CI has time for, set `PROPTEST_CASES`.
 
 #[path = "../rungs/mod.rs"]
 mod rungs;
@@ -134,8 +135,10 @@ fn op() -> impl Strategy<Value = Op> {
 /// Runs `cases` sequences of `ops` operations on a ground that is made for each.
 fn check(cases: u32, ops: usize, ground: impl Fn(u64) -> Ground) {
     let regressions = FileFailurePersistence::Direct("tests/properties/regressions.txt");
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let asked = asked.map(|cases| cases.parse().expect("PROPTEST_CASES is a number"));
     let mut runner = TestRunner::new(Config {
-        cases,
+        cases: asked.unwrap_or(cases),
         source_file: Some(file!()),
         failure_persistence: Some(Box::new(regressions)),
         max_shrink_iters: 2000,

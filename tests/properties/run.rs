@@ -22,6 +22,9 @@ macro_rules! ensure {
     };
 }
 
+/// A log that is closed with its end before this offset can go on in the same segment.
+const ROOM_BYTES: u64 = (1 << 20) - (16 << 10);
+
 pub(crate) struct Run {
     // Readers before the machine: they go first.
     readers: Vec<Watcher>,
@@ -52,6 +55,9 @@ impl Run {
 
     pub(crate) fn all(mut self, ops: &[Op]) -> TestResult {
         for (index, op) in ops.iter().enumerate() {
+            if std::env::var_os("RINGBOLT_TRACE").is_some() {
+                eprintln!("{op:?} {:?}..{:?} durable {:?} readers {:?}", self.machine.log().start(), self.machine.log().end(), self.machine.log().durable().get(), self.readers.iter().map(|w| (w.reader.position(), w.from)).collect::<Vec<_>>());
+            }
             self.one(op)
                 .map_err(|what| format!("operation {index}, {op:?}: {what}"))?;
         }
@@ -302,7 +308,7 @@ impl Run {
         }
         let from = match from {
             From::Position(position) => position,
-            _ => reader.position(),
+            _ => reader.position().max(self.machine.log().start()),
         };
         self.readers.push(Watcher {
             reader,
@@ -380,7 +386,8 @@ impl Run {
             Err(error) => return Err(format!("at {stood}: {error}")),
             Ok(taken) => taken,
         };
-        ensure!(stood >= start, "at {stood}, with all before {start} trimmed, nobody says so");
+        let missed = self.model.trimmed.iter().find(|at| **at >= watcher.from);
+        ensure!(missed.is_none(), "at {stood}, and {missed:?} was trimmed, nobody says so");
         ensure!(!watcher.is_cut, "at {stood}, beyond a cut, nobody says so");
         self.compare(watcher.from, &taken, &horizon)?;
         if let Some((position, _)) = taken.last() {
@@ -499,6 +506,7 @@ impl Run {
             let outcome = ticket.wait();
             ensure!(outcome.is_ok(), "closed, and {ticket:?}: {outcome:?}");
         }
+        let end = self.machine.log().end();
         let error = self.machine.log().append(b"late").map(owned).unwrap_err();
         ensure!(error.kind() == ErrorKind::Closed, "appending to a closed log: {error}");
         for mut watcher in std::mem::take(&mut self.readers) {
@@ -506,7 +514,13 @@ impl Run {
         }
         self.machine.forget();
         self.machine.open();
-        self.found(self.model.records.len())
+        self.found(self.model.records.len())?;
+        let goes_on = self.machine.log().end();
+        ensure!(
+            end.offset_bytes() > ROOM_BYTES || goes_on.segment() == end.segment(),
+            "closed cleanly at {end}, and opened at {goes_on}"
+        );
+        Ok(())
     }
 
     /// What is visible of a closed log can be read; then it says that it is closed.
@@ -548,12 +562,6 @@ impl Run {
         self.model.gate = None;
         let log = self.machine.log();
         let start = log.start();
-        ensure!(
-            start >= self.model.start() && self.model.index_from(start) == 0,
-            "the log began at {}, and now at {start}",
-            self.model.start()
-        );
-        self.model.start = Some(start);
         let reader = log.reader(From::Start);
         let mut reader = reader.map_err(|error| error.to_string())?;
         let found = drain(&mut reader)?;
@@ -571,6 +579,12 @@ impl Run {
             let at = lost.position;
             self.model.truncate(at);
         }
+        ensure!(
+            start >= self.model.start() && self.model.index_from(start) == 0,
+            "the log began at {}, and now at {start}",
+            self.model.start()
+        );
+        self.model.start = Some(start);
         Ok(())
     }
 }
