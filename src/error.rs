@@ -149,6 +149,15 @@ impl Error {
         self.0.kind
     }
 
+    /// What happened, without the place and the remedy.
+    pub(crate) fn what(&self) -> String {
+        if self.0.detail.is_empty() {
+            self.0.kind.to_string()
+        } else {
+            self.0.detail.clone()
+        }
+    }
+
     /// The file or directory concerned, where there is one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {

@@ -19,6 +19,7 @@ mod sys;
 
 pub use engine::{Driver, Engine, EngineBuilder, Poll};
 pub use error::{Error, ErrorKind, Result};
+pub use log::maintain;
 pub use log::{
     Acknowledged, Batch, BatchIter, Claim, Cold, Durability, Durable, From, Log, LogOptions,
     LogView, Next, Position, Preallocation, ReadOptions, Reader, Record, SealedSegment,

@@ -264,7 +264,9 @@ pub trait Queue: fmt::Debug {
     fn waker(&self) -> Waker;
 
     /// A descriptor that becomes readable when `wait` would return, for callers with an event loop
-    /// of their own; `None` where there is none.
+    /// of their own; `None` where there is none. It stays readable until a `wait` (of no length, say)
+    /// has heard the wake-up, and until the completions are reaped: so call `wait` first, then look
+    /// for work. It may be readable once too often.
     fn event_descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     /// The number of writes pushed and not yet collected.

@@ -2,8 +2,8 @@
 //!
 //! - Each write carries `RWF_DSYNC`, so that its completion is its durability, past the page cache
 //!   or through it.
-//! - At most [`ring::WRITES_MAX`] writes are in the ring; the others wait in a queue of our own. So neither
-//!   side of the ring can overflow, and a full ring never blocks.
+//! - At most [`ring::WRITES_MAX`] writes are in the ring; the others wait in a queue of our own. So
+//!   neither side of the ring can overflow, and a full ring never blocks.
 //! - Regions become registered buffers and files registered files, as far as the kernel lets them.
 //!   What does not fit is written all the same.
 //! - Locks become registered files, too: the kernel gives those back only after the ring's last
@@ -13,7 +13,6 @@
 //!   it has, without telling how; a `Canary` among the registered files tells when. After that the
 //!   same bytes are written again to the same places by plain calls, and only that is reported.
 
-use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -29,7 +28,7 @@ use self::tables::Tables;
 use super::posix::Posix;
 use super::{BackendKind, Completion, File, Queue, Region, Rung, Write};
 use crate::sync::atomic::Ordering;
-use crate::sys::event::{Bell, Readiness};
+use crate::sys::event::Bell;
 use crate::sys::mem::WipedOnFork;
 
 mod ring;
@@ -42,8 +41,6 @@ pub(super) struct Uring {
     bell: Arc<Bell>,
     /// 0 in a forked child.
     alive: WipedOnFork,
-    /// The ring's and the bell's descriptors behind one, from when a caller asked for it.
-    readiness: OnceCell<Readiness>,
 }
 
 enum Way {
@@ -60,7 +57,6 @@ impl Uring {
             way: Way::Ring(Box::new(ring)),
             bell,
             alive: WipedOnFork::new(1)?,
-            readiness: OnceCell::new(),
         })
     }
 
@@ -107,13 +103,7 @@ impl Uring {
                 return;
             }
         };
-        let shown = self.readiness.get().is_some();
-        let posix = self.posix();
-        ring.hand_over(posix, refusal);
-        if shown {
-            // Should this fail, the caller's loop still wakes by its own timeout.
-            let _ = posix.show();
-        }
+        ring.hand_over(self.posix(), refusal);
     }
 
     fn plain_queue(&self, reason: String) -> Posix {
@@ -189,15 +179,7 @@ impl Queue for Uring {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let readiness = self.readiness.take();
-        let waited = self.on_ring(|ring| match &readiness {
-            Some(readiness) => ring.wait_shown(deadline, readiness),
-            None => ring.wait(deadline),
-        });
-        if let Some(readiness) = readiness {
-            let _ = self.readiness.set(readiness);
-        }
-        match waited? {
+        match self.on_ring(|ring| ring.wait(deadline))? {
             Some(()) => Ok(()),
             None => self.posix().wait(left_until(deadline)),
         }
@@ -208,14 +190,12 @@ impl Queue for Uring {
     }
 
     fn event_descriptor(&self) -> Option<BorrowedFd<'_>> {
-        if let Some(readiness) = self.readiness.get() {
-            return Some(readiness.descriptor());
-        }
         match &self.way {
             Way::Posix(posix) => posix.event_descriptor(),
+            Way::Ring(_) if self.is_forked() => None,
             Way::Ring(ring) => {
-                let readiness = ring.show().ok()?;
-                Some(self.readiness.get_or_init(|| readiness).descriptor())
+                ring.show().ok()?;
+                Some(self.bell.descriptor())
             }
         }
     }
@@ -259,6 +239,8 @@ fn left_until(deadline: Option<Instant>) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::disk::{Disk, Real};
 
@@ -268,9 +250,11 @@ mod tests {
         (block % 251) as u8 + 1
     }
 
+    type Start = (Uring, Arc<dyn File>, Arc<Region>, PathBuf);
+
     /// A queue on a ring, a file for it, and memory whose blocks all differ. `None`, said aloud,
     /// where there is no io_uring.
-    fn start(name: &str) -> Option<(Uring, Arc<dyn File>, Arc<Region>, std::path::PathBuf)> {
+    fn start(name: &str) -> Option<Start> {
         let queue = match Uring::new(Bell::new().unwrap(), true) {
             Ok(queue) => queue,
             Err(error) => {

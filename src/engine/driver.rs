@@ -1,5 +1,6 @@
 //! The loop: reap, submit next, derive, wake. First keep the disk busy.
 
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -26,6 +27,11 @@ pub struct Driver {
     completions: Vec<Completion>,
     /// Whether the keeper's jobs are run here, too.
     runs_jobs: bool,
+    /// Why the queue serves nobody any more: what was pushed to it and not submitted must never
+    /// reach the disk, whose files may be another opening's by then.
+    broken: Option<Error>,
+    /// Whether the caller watches the event descriptor, and may never call `wait`.
+    watched: Cell<bool>,
 }
 
 /// What a [`Driver::poll`] left behind.
@@ -68,6 +74,8 @@ impl Driver {
             next_id: 0,
             completions: Vec::new(),
             runs_jobs,
+            broken: None,
+            watched: Cell::new(false),
         })
     }
 
@@ -80,8 +88,14 @@ impl Driver {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] when the queue to the disk failed: all of its logs have failed with it.
+    /// [`ErrorKind::Io`] when the queue to the disk failed, for good: all of its logs have failed
+    /// with it. They can be opened again on another engine once this driver was dropped.
     pub fn poll(&mut self) -> Result<Poll> {
+        if self.watched.get() {
+            // The descriptor stays readable until a wait heard what woke it. Before looking for
+            // work, so that whatever comes after the look shows again.
+            self.wait(Some(Duration::ZERO))?;
+        }
         let job_ran = self.runs_jobs && self.shared.jobs.run_one();
         let busy = self.step()?;
         if busy || job_ran {
@@ -106,17 +120,24 @@ impl Driver {
     ///
     /// As for [`Driver::poll`].
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
         self.queue.wait(timeout).or_else(|error| self.fail(&error))
     }
 
     /// Becomes readable when there is something to do; `None` where the disk has no descriptors.
     #[must_use]
     pub fn event_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.watched.set(true);
         self.queue.event_descriptor()
     }
 
     /// One round; says whether the next should follow at once.
     fn step(&mut self) -> Result<bool> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
         self.admit();
         if let Err(error) = self.queue.reap(&mut self.completions) {
             return self.fail(&error).map(|()| true);
@@ -187,16 +208,24 @@ impl Driver {
             client.queue_failed(error);
         }
         let error = std::io::Error::new(error.kind(), error.to_string());
-        Err(Error::io("the queue to the disk failed", error))
+        let error = Error::io("the queue to the disk failed", error);
+        self.broken = Some(error.clone());
+        self.turn_away();
+        Err(error)
+    }
+
+    /// Logs that were on their way, or are not closed, learn that nobody serves them any more.
+    fn turn_away(&mut self) {
+        let arrived = self.shared.arrivals.lock().take();
+        drop(arrived);
+        self.clients.clear();
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Logs that were on their way, or are not closed, learn that nobody serves them any more.
-        let arrived = self.shared.arrivals.lock().take();
-        drop(arrived);
-        self.clients.clear();
+        self.turn_away();
+        self.shared.jobs.close();
     }
 }
 
@@ -253,5 +282,4 @@ pub(super) fn run(
         }
         idle_since = None;
     }
-    shared.jobs.close();
 }

@@ -124,6 +124,10 @@ fn commit<'a>(
 
 /// Pads and wakes: what is behind an abandoned claim goes on.
 fn abandon(core: &Shared, claimed: Claimed<'_>) {
+    if core.0.is_forked() {
+        // The image is the parent's: its claim is not ours to give up.
+        return claimed.forget();
+    }
     let (from, end) = (claimed.position(), claimed.end());
     drop(claimed);
     core.0.committed(from, end);
@@ -209,7 +213,7 @@ fn claim_frame(
     patience: Patience,
 ) -> Result<Claimed<'_>> {
     let len = frame_bytes(core, shape, body_bytes)?;
-    match core.tail.claim(len) {
+    match core.claim(len) {
         Ok(claimed) => Ok(claimed),
         Err(refusal) => claim_slow(core, len, refusal, patience),
     }
@@ -259,7 +263,7 @@ fn claim_slow(
     let mut last = refusal;
     let claimed = core
         .room_waiters
-        .wait(0, deadline, || match core.tail.claim(len) {
+        .wait(0, deadline, || match core.claim(len) {
             Ok(claimed) => Some(Ok(claimed)),
             Err(refusal) => {
                 last = refusal;
@@ -293,7 +297,7 @@ pub(crate) async fn when_claimed<'a, R>(
     poll_fn(move |cx| {
         loop {
             let announced = wait.key.is_some();
-            match core.0.tail.claim(len) {
+            match core.0.claim(len) {
                 Ok(claimed) => return Poll::Ready(Ok(then(claimed, shape))),
                 Err(refusal) => {
                     core.0.nudge();

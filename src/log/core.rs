@@ -17,6 +17,7 @@ use crate::log::options::{Durability, LogOptions};
 use crate::log::position::Position;
 use crate::log::segment::{Header, LogId, TimeIndex};
 use crate::log::stats::Counters;
+use crate::log::tail::claim::Claimed;
 use crate::log::tail::image::Image;
 use crate::log::tail::{Refusal, Tail};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -72,6 +73,10 @@ pub(crate) enum Request {
     Made(crate::log::persist::Made),
     /// An append found the disk full: try again to make a segment.
     Retry,
+    /// A job that removed segments ended.
+    Removed,
+    /// A job ended in a panic.
+    JobPanicked,
 }
 
 /// Where the answer to a request goes.
@@ -308,6 +313,12 @@ impl Core {
             self.engine.wake_by_ref();
         }
         self.committed_waiters.wake_fenced(from.to_u64());
+    }
+
+    /// Claims space for a frame of `len` bytes.
+    #[inline]
+    pub(crate) fn claim(&self, len: usize) -> Result<Claimed<'_>, Refusal> {
+        self.tail.claim(len, || self.nudge())
     }
 
     /// Wakes the persister if it sleeps until a commit: an append found no room.

@@ -471,3 +471,217 @@ pub(crate) fn batch_distance(bytes: &[u8]) -> Option<usize> {
     let distance = u32::from_le_bytes(distance) as usize;
     (distance >= HEADER_BYTES && distance % UNIT_BYTES as usize == 0).then_some(distance)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SEED: Seed = Seed(7);
+
+    fn at() -> Position {
+        Position::new(3, 4096)
+    }
+
+    /// A whole frame of `payload` at [`at`], as it lies in the file.
+    fn record(payload: &[u8], time_unix_ns: Option<u64>) -> Vec<u8> {
+        let shape = Shape {
+            batch: false,
+            time_unix_ns,
+        };
+        let mut frame = vec![0; aligned(shape.header_bytes() + payload.len())];
+        let len = shape.header_bytes() + payload.len();
+        frame[shape.header_bytes()..len].copy_from_slice(payload);
+        commit(&mut frame, len, |owned| {
+            finish_record(SEED, at(), owned, shape)
+        })
+    }
+
+    fn batch(payloads: &[Vec<u8>]) -> Vec<u8> {
+        let shape = Shape {
+            batch: true,
+            time_unix_ns: None,
+        };
+        let len = shape.header_bytes() + batch_body_bytes(payloads);
+        let mut frame = vec![0; aligned(len)];
+        let header = shape.header_bytes();
+        write_batch(header, &mut frame[header..len], payloads);
+        commit(&mut frame, len, |owned| {
+            finish_record(SEED, at(), owned, shape)
+        })
+    }
+
+    fn commit(frame: &mut Vec<u8>, len: usize, finish: impl FnOnce(&mut [u8]) -> u32) -> Vec<u8> {
+        let word = finish(&mut frame[OWNED_FROM..len]);
+        frame[..4].copy_from_slice(&word.to_le_bytes());
+        std::mem::take(frame)
+    }
+
+    fn checkpoint(checkpoint: &Checkpoint) -> Vec<u8> {
+        let mut frame = vec![0; CHECKPOINT_BYTES];
+        commit(&mut frame, CHECKPOINT_BYTES, |owned| {
+            write_checkpoint(SEED, at(), owned.try_into().unwrap(), checkpoint)
+        })
+    }
+
+    fn read(bytes: &[u8]) -> Result<(Frame<'_>, usize), NoFrame> {
+        parse(Check::Verify(SEED), at(), bytes)
+    }
+
+    fn sample() -> Checkpoint {
+        Checkpoint {
+            log_id: [9; 16],
+            watermark: Position::new(3, 64),
+            log_start: Position::new(1, 8),
+            time_unix_ns: 55,
+            records: 12,
+            clean: true,
+        }
+    }
+
+    /// The bytes of each kind of frame, so that no change of the format goes unnoticed.
+    #[test]
+    fn the_format_is_what_it_was() {
+        let bytes = record(b"hello", None);
+        assert_eq!(bytes[..4], (1u32 << 30 | 21).to_le_bytes());
+        assert_eq!(bytes[8..24], *b"\0\0\0\0\0\0\0\0hello\0\0\0");
+        let bytes = record(b"", Some(0x0102));
+        assert_eq!(bytes[..4], (1u32 << 30 | 24).to_le_bytes());
+        assert_eq!(bytes[8..], *b"\0\0\0\0\0\x02\0\0\x02\x01\0\0\0\0\0\0");
+        let bytes = batch(&[b"a".to_vec(), b"bc".to_vec()]);
+        assert_eq!(
+            bytes[8..],
+            *b"\0\0\0\0\0\x01\0\0\
+               \x02\0\0\0\0\0\0\0\
+               \x01\0\0\0\x18\0\0\0a\0\0\0\0\0\0\0\
+               \x02\0\0\0\x28\0\0\0bc\0\0\0\0\0\0"
+        );
+        let bytes = checkpoint(&sample());
+        assert_eq!(bytes.len(), 88);
+        assert_eq!(bytes[12], 1);
+        assert_eq!(bytes[16..24], *b"RBCHKPT1");
+        let (word, crc) = finish_pad(SEED, at(), 4096);
+        assert_eq!(word, 2 << 30 | 4096);
+        let mut pad = word.to_le_bytes().to_vec();
+        pad.extend(crc);
+        assert_eq!(read(&pad), Ok((Frame::Pad, 4096)));
+        // The CRC of a record, from its parts.
+        let bytes = record(b"hello", None);
+        let seed = crc32c::crc32c(&0x55u64.to_le_bytes());
+        let mut covered = at().to_u64().to_le_bytes().to_vec();
+        covered.extend(&bytes[..4]);
+        covered.extend(&bytes[8..21]);
+        let crc = Seed::new(0x55).crc(at(), commit_frame(21), &bytes[8..21]);
+        assert_eq!(crc, crc32c::crc32c_append(seed, &covered));
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_as_written() {
+        let bytes = checkpoint(&sample());
+        assert_eq!(read(&bytes), Ok((Frame::Checkpoint(sample()), 88)));
+        // Nowhere else, not with another salt, and not where it says it is not.
+        let elsewhere = at().plus(8);
+        let check = Check::Verify(SEED);
+        assert_eq!(parse(check, elsewhere, &bytes), Err(NoFrame::Bad));
+        assert_eq!(parse(Check::Trust, elsewhere, &bytes), Err(NoFrame::Bad));
+        let other = Check::Verify(Seed(8));
+        assert_eq!(parse(other, at(), &bytes), Err(NoFrame::Bad));
+    }
+
+    #[test]
+    fn a_batch_whose_parts_do_not_fit_is_none() {
+        let sound = batch(&[b"one".to_vec(), b"three".to_vec()]);
+        // Trusted, so that the structure alone decides: count, length, distance.
+        for (place, value) in [(16, 3), (16, 1), (16, 0), (24, 9), (24, 255), (28, 16)] {
+            let mut bytes = sound.clone();
+            bytes[place] = value;
+            assert_eq!(
+                parse(Check::Trust, at(), &bytes),
+                Err(NoFrame::Bad),
+                "{place}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_commit_word_is_no_frame() {
+        assert_eq!(read(&[0; 16]), Err(NoFrame::Empty));
+        for word in [3u32 << 30 | 16, 5, 1 << 30 | 8, 2 << 30 | 12, 2 << 30] {
+            let mut bytes = [0; 64];
+            bytes[..4].copy_from_slice(&word.to_le_bytes());
+            assert_eq!(read(&bytes), Err(NoFrame::Bad), "{word:#x}");
+            assert!(!matches!(needed_bytes(&bytes[..16]), Ok(17..)));
+        }
+        assert!(matches!(
+            read(&[1; 4]),
+            Err(NoFrame::Short { needed_bytes: 8 })
+        ));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_record_is_read_as_written(
+            payload in prop::collection::vec(any::<u8>(), 0..600),
+            time in any::<Option<u64>>(),
+            behind in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut bytes = record(&payload, time);
+            let len = bytes.len();
+            prop_assert_eq!(count(&bytes[..len.min(32)]), (1, payload.len() as u64));
+            bytes.extend(behind);
+            let whole = if time.is_some() { 24 } else { 16 } + payload.len();
+            prop_assert_eq!(needed_bytes(&bytes[..16]), Ok(whole));
+            let expected = Frame::Record { payload: &payload, time_unix_ns: time };
+            prop_assert_eq!(read(&bytes), Ok((expected, len)));
+            let short = Err(NoFrame::Short { needed_bytes: whole });
+            prop_assert_eq!(read(&bytes[..whole - 1]), short);
+        }
+
+        #[test]
+        fn a_batch_is_read_as_written(
+            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..20),
+        ) {
+            let bytes = batch(&payloads);
+            let Ok((Frame::Batch { records, .. }, len)) = read(&bytes) else {
+                return Err(TestCaseError::fail("no batch"));
+            };
+            prop_assert_eq!(len, bytes.len());
+            let body = records.body_bytes() as u64;
+            prop_assert_eq!(count(&bytes[..len.min(32)]), (payloads.len() as u64, body));
+            let read: Vec<_> = records.map(|(_, payload)| payload.to_vec()).collect();
+            prop_assert_eq!(&read, &payloads);
+            for (distance, payload) in records {
+                prop_assert_eq!(batch_distance(&bytes[distance..]), Some(distance));
+                let range = batch_record(distance as u64, &bytes[distance..]);
+                prop_assert_eq!(&bytes[range.start as usize..range.end as usize], payload);
+            }
+        }
+
+        /// The CRC finds every flipped bit of what it covers.
+        #[test]
+        fn a_flipped_bit_is_found(
+            payload in prop::collection::vec(any::<u8>(), 0..200),
+            place in any::<prop::sample::Index>(),
+            bit in 0..8u8,
+        ) {
+            let mut bytes = record(&payload, None);
+            let place = place.index(16 + payload.len());
+            bytes[place] ^= 1 << bit;
+            prop_assert!(read(&bytes).is_err());
+        }
+
+        /// Any bytes whatever: no panic, and nothing beyond them is asked for without reason.
+        #[test]
+        fn noise_is_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            for check in [Check::Verify(SEED), Check::Trust] {
+                if let Ok((Frame::Batch { records, .. }, _)) = parse(check, at(), &bytes) {
+                    prop_assert_eq!(records.count(), records.left() as usize);
+                }
+            }
+            let _ = needed_bytes(&bytes);
+        }
+    }
+}

@@ -18,6 +18,9 @@ const SPARE: (&str, &str) = ("spare-", ".free");
 /// The prefix and suffix of a file that is being made.
 const MAKING: (&str, &str) = ("making-", ".tmp");
 
+/// The number of the ballast's name: no segment has it.
+const BALLAST: u64 = 0;
+
 /// Zeroes are written ahead in pieces of this size.
 const FILL_BYTES: usize = 1 << 20;
 
@@ -91,18 +94,13 @@ pub(crate) fn make(dir: &dyn Dir, spares: &Spares, plan: &Plan) -> Result<(Arc<d
 }
 
 /// Keeps one spare as the ballast of a full disk.
-pub(crate) fn make_ballast(
-    dir: &dyn Dir,
-    spares: &Spares,
-    ordinal: u64,
-    segment_bytes: u64,
-) -> Result<()> {
+pub(crate) fn make_ballast(dir: &dyn Dir, spares: &Spares, segment_bytes: u64) -> Result<()> {
     if spares.len() > 0 {
         return Ok(());
     }
     let (making, name) = (
         format!("{}ballast{}", MAKING.0, MAKING.1),
-        spare_name(ordinal),
+        spare_name(BALLAST),
     );
     let at =
         |error: io::Error| Error::io("making the ballast", error).at_path(dir.path().join(&name));

@@ -6,6 +6,7 @@
 mod append;
 pub(crate) mod core;
 pub(crate) mod frame;
+pub mod maintain;
 mod make;
 mod open;
 mod options;

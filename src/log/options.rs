@@ -250,7 +250,7 @@ impl LogOptions {
     /// How many bytes may be claimed and not yet on disk.
     pub(crate) fn unsynced_bound(&self) -> u64 {
         let room = (self.images() as u64).saturating_sub(2).max(1) * self.segment_bytes;
-        self.unsynced_bytes.unwrap_or(16 << 20).clamp(1, room)
+        self.unsynced_bytes.unwrap_or(16 << 20).clamp(8, room)
     }
 
     fn check(&self) -> Result<()> {

@@ -352,12 +352,6 @@ impl TimeIndex {
         self.newest.map(|entry| entry.time_unix_ns)
     }
 
-    /// Forgets the checkpoints from `position` on: they were cut off.
-    pub(crate) fn cut(&mut self, position: Position) {
-        self.entries.retain(|entry| entry.position < position);
-        self.newest = self.entries.last().copied();
-    }
-
     /// What a footer takes: the entries, the newest among them.
     fn to_store(&self) -> Vec<TimeEntry> {
         let mut entries = self.entries.clone();
@@ -390,4 +384,199 @@ pub(crate) fn parse_file_name(name: &str) -> Option<u64> {
         .parse()
         .ok()
         .filter(|ordinal| (1..=ORDINAL_MAX).contains(ordinal))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BLOCK: usize = 4096;
+
+    fn header() -> Header {
+        Header {
+            log_id: *b"0123456789abcdef",
+            ordinal: 7,
+            epoch: 2,
+            previous: Link {
+                ordinal: 6,
+                end_bytes: 4104,
+            },
+            salt: 0x1122_3344_5566_7788,
+            segment_bytes: SEGMENT_BYTES_MIN,
+            block_bytes: BLOCK as u32,
+            log_start: Position::new(5, 4096),
+            created_unix_ns: 99,
+            compatible: 0x80,
+        }
+    }
+
+    fn footer(times: TimeIndex) -> Footer {
+        let header = header();
+        Footer {
+            log_id: header.log_id,
+            ordinal: header.ordinal,
+            epoch: header.epoch,
+            previous: header.previous,
+            salt: header.salt,
+            end_bytes: 8192,
+            records: 3,
+            payload_bytes: 33,
+            log_start: header.log_start,
+            records_total: 12,
+            times,
+        }
+    }
+
+    fn write(header: &Header) -> Vec<u8> {
+        let mut block = vec![0; BLOCK];
+        header.write(&mut block);
+        block
+    }
+
+    fn times(count: u64) -> TimeIndex {
+        let mut times = TimeIndex::default();
+        for n in 1..=count {
+            times.push(Position::new(7, 4096 + n * 8), 1000 + n);
+        }
+        times
+    }
+
+    #[test]
+    fn the_format_is_what_it_was() {
+        let block = write(&header());
+        assert_eq!(block[..16], *b"RBSEGMNT\x01\0\0\0\x80\0\0\0");
+        assert_eq!(
+            block[16..48],
+            *b"\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x000123456789abcdef"
+        );
+        assert_eq!(block[48..56], 7u64.to_le_bytes());
+        assert_eq!(block[72..80], 4104u64.to_le_bytes());
+        assert_eq!(block[120..124], [0; 4]);
+        assert!(block[128..].iter().all(|byte| *byte == 0));
+        let mut block = vec![0; BLOCK];
+        footer(times(1)).write(&mut block);
+        assert_eq!(block[..16], *b"RBFOOTER\x01\0\0\0\x01\0\0\0");
+        assert_eq!(block[72..80], 8192u64.to_le_bytes());
+        assert_eq!(block[112..124], [0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]);
+        assert_eq!(block[136..144], 1001u64.to_le_bytes());
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_true_make_no_header() {
+        type Break = fn(&mut Header);
+        let breaks: [Break; 9] = [
+            |h| h.ordinal = 0,
+            |h| h.ordinal = ORDINAL_MAX + 1,
+            |h| h.previous.ordinal = 7,
+            |h| h.previous.end_bytes = 4100,
+            |h| h.previous.end_bytes = SEGMENT_BYTES_MAX + 8,
+            |h| h.segment_bytes = SEGMENT_BYTES_MIN - 4096,
+            |h| h.segment_bytes += 512,
+            |h| h.block_bytes = 512,
+            |h| h.block_bytes = 12288,
+        ];
+        for (index, change) in breaks.iter().enumerate() {
+            let mut header = header();
+            change(&mut header);
+            assert_eq!(Header::parse(&write(&header)).unwrap(), None, "{index}");
+        }
+        assert_eq!(Header::parse(&[0; 64]).unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_is_told_from_damage() {
+        for (place, kind) in [(8, ErrorKind::Version), (24, ErrorKind::UnknownFeature)] {
+            let mut block = write(&header());
+            block[place] = 2;
+            let crc = crc32c::crc32c(&block[..CRC_AT]);
+            block[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+            assert_eq!(Header::parse(&block).unwrap_err().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_footer_is_read_as_written_with_its_block_and_no_other() {
+        for count in [0, 1, 2, 247, 248, 249, 5000] {
+            let written = footer(times(count));
+            let mut block = vec![0; BLOCK];
+            written.write(&mut block);
+            let read = Footer::parse(&block).unwrap();
+            assert_eq!(read.times.newest_unix_ns(), written.times.newest_unix_ns());
+            assert_eq!((read.records_total, read.end_bytes), (12, 8192));
+            let entries = read.times.entries();
+            assert!(entries.is_sorted_by_key(|entry| entry.position));
+            let mut larger = block.clone();
+            larger.resize(2 * BLOCK, 0);
+            assert_eq!(Footer::parse(&larger), None);
+            block[60] ^= 1;
+            assert_eq!(Footer::parse(&block), None);
+        }
+    }
+
+    /// An index that came from a footer goes on: the segment was resumed.
+    #[test]
+    fn an_index_stays_small_and_keeps_its_ends() {
+        let mut block = vec![0; BLOCK];
+        footer(times(5000)).write(&mut block);
+        let mut times = Footer::parse(&block).unwrap().times;
+        for n in 5001..9000 {
+            times.push(Position::new(7, 4096 + n * 8), 1000 + n);
+        }
+        assert!(times.entries().len() <= 248);
+        assert_eq!(times.entries()[0].time_unix_ns, 1001);
+        assert_eq!(times.newest_unix_ns(), Some(9999));
+    }
+
+    #[test]
+    fn file_names_round_trip() {
+        for ordinal in [1, 42, ORDINAL_MAX] {
+            assert_eq!(parse_file_name(&file_name(ordinal)), Some(ordinal));
+        }
+        for name in [
+            "00000000000.seg",
+            "1.seg",
+            "99999999999.seg",
+            "0000000001a.seg",
+            "00000000001.seg.tmp",
+            "+0000000001.seg",
+        ] {
+            assert_eq!(parse_file_name(name), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_header_is_read_as_written(
+            ordinal in 1..=ORDINAL_MAX,
+            epoch: u64,
+            salt: u64,
+            created_unix_ns: u64,
+            place in 0..HEADER_BYTES,
+            bit in 0..8u8,
+        ) {
+            let header = Header {
+                ordinal,
+                epoch,
+                previous: Link { ordinal: ordinal - 1, end_bytes: 4096 },
+                salt,
+                created_unix_ns,
+                ..header()
+            };
+            let mut block = write(&header);
+            prop_assert_eq!(Header::parse(&block).unwrap(), Some(header));
+            block[place] ^= 1 << bit;
+            prop_assert_eq!(Header::parse(&block).unwrap(), None);
+        }
+
+        #[test]
+        fn noise_is_read_without_harm(mut noise in prop::collection::vec(any::<u8>(), BLOCK)) {
+            noise[..8].copy_from_slice(&FOOTER_MAGIC);
+            noise[8..12].copy_from_slice(&VERSION.to_le_bytes());
+            prop_assert_eq!(Footer::parse(&noise), None);
+        }
+    }
 }

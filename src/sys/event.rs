@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -163,27 +162,6 @@ impl Wake for Bell {
             // The count cannot overflow, so this cannot fail.
             let _ = self.raise();
         }
-    }
-}
-
-/// Several descriptors behind one, which is readable while any of them is.
-#[derive(Debug)]
-pub(crate) struct Readiness {
-    epoll: OwnedFd,
-}
-
-impl Readiness {
-    pub(crate) fn of(sources: &[BorrowedFd<'_>]) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for (index, source) in sources.iter().enumerate() {
-            let data = epoll::EventData::new_u64(index as u64);
-            epoll::add(&epoll, source, data, epoll::EventFlags::IN)?;
-        }
-        Ok(Self { epoll })
-    }
-
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
     }
 }
 

@@ -141,6 +141,9 @@ impl Ring {
         self.collect();
         self.flush()?;
         completions.append(&mut self.done);
+        if self.shown.get() {
+            self.settle()?;
+        }
         Ok(())
     }
 

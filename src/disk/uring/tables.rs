@@ -4,7 +4,7 @@
 //! Nothing here is an error: what the kernel does not take is written all the same, and the reason
 //! is kept for the log's report.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Weak};
@@ -34,9 +34,9 @@ pub(super) struct Tables {
     locks: Slots<Arc<dyn File>>,
     has_buffers: bool,
     regions: Slots<Arc<Region>>,
-    /// Announced regions that could not be registered, by address.
-    unregistered: HashSet<usize>,
-    /// Why not everything is registered.
+    /// Why announced regions could not be registered, by their addresses.
+    unregistered: HashMap<usize, String>,
+    /// Why not all else is registered.
     reasons: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ impl Tables {
             locks: Slots::new(LOCKS),
             has_buffers,
             regions: Slots::new(0..REGIONS),
-            unregistered: HashSet::new(),
+            unregistered: HashMap::new(),
             reasons,
         };
         Ok((tables, canary))
@@ -86,8 +86,11 @@ impl Tables {
         self.has_buffers && self.unregistered.is_empty()
     }
 
-    pub(super) fn reasons(&self) -> &[String] {
-        &self.reasons
+    /// Why not everything is registered; of several regions, one stands for all.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = &String> {
+        self.reasons
+            .iter()
+            .chain(self.unregistered.values().take(1))
     }
 
     // ---- memory
@@ -103,9 +106,8 @@ impl Tables {
             None => Err(io::Error::other("the table of buffers is full")),
         };
         if let Err(error) = registered {
-            if self.unregistered.insert(key) {
-                self.note(unregistered_because(region, &error));
-            }
+            self.unregistered
+                .insert(key, unregistered_because(region, &error));
         }
     }
 

@@ -54,12 +54,8 @@ impl Shut {
         }
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self, Self::Done)
-    }
-
-    /// Whether the clean checkpoint is in the log.
-    pub(super) fn is_attested(&self) -> bool {
+    /// Whether the clean checkpoint is on its way: nothing may follow it.
+    pub(super) fn is_attesting(&self) -> bool {
         matches!(
             self,
             Self::Closing {
@@ -67,6 +63,10 @@ impl Shut {
                 ..
             }
         )
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
     }
 
     /// The watermark, as far as it may be told while a truncation is under way.
@@ -95,33 +95,17 @@ impl Shut {
 
 impl Persist {
     pub(super) fn shut_for_close(&mut self) {
-        match &self.shut {
-            Shut::Open => {
-                let tail = self.core.tail.close();
-                self.shut = Shut::Closing {
-                    tail,
-                    step: CloseStep::Drain,
-                };
-            }
-            // The truncation ends first; the request comes back when it has.
-            Shut::Truncating { .. } => {
-                let _ = self.core.tail.close();
-                self.close_after_truncate = true;
-            }
-            Shut::Closing { .. } | Shut::Done => {}
-        }
+        let tail = self.core.tail.close();
+        self.shut = Shut::Closing {
+            tail,
+            step: CloseStep::Drain,
+        };
     }
 
     pub(super) fn shut_for_truncate(&mut self, at: Position, reply: Reply) {
-        let refuse = |kind, what: &str| reply.send(Err(Error::new(kind, what).at_position(at)));
-        if !matches!(self.shut, Shut::Open) {
-            return refuse(
-                ErrorKind::WouldBlock,
-                "the log is being truncated or closed already",
-            );
-        }
         if at < self.start.wanted() {
-            return refuse(ErrorKind::Trimmed, "a log cannot be cut before its start");
+            let error = Error::new(ErrorKind::Trimmed, "a log cannot be cut before its start");
+            return reply.send(Err(error.at_position(self.start.wanted())));
         }
         let tail = self.core.tail.freeze();
         self.shut = Shut::Truncating {
@@ -132,46 +116,72 @@ impl Persist {
         };
     }
 
-    /// The next step of closing or truncating, if the last one is complete.
-    pub(super) fn advance_shut(&mut self) {
-        let Some(tail) = self.shut.tail() else { return };
-        let front = self.front();
-        let drained = front.frontier == tail.offset
-            && self.frontier_generation & GENERATION_MASK == tail.generation
+    /// Whether everything that was claimed is on disk, and nothing is under way.
+    fn is_drained(&self, tail: TailAt) -> bool {
+        self.is_tail(tail)
             && self.in_flight == 0
             && self.live.iter().all(|live| {
                 live.durable == live.frontier
                     && (live.durable < self.end || live.footer == FooterState::Sealed)
-            });
-        if !drained {
+            })
+    }
+
+    /// The next step of closing or truncating, if the last one is complete.
+    pub(super) fn advance_shut(&mut self) {
+        let Some(tail) = self.shut.tail() else { return };
+        if !self.is_drained(tail) {
             return;
         }
+        self.progressed = true;
         match &mut self.shut {
             Shut::Closing {
                 step: CloseStep::Attest,
                 ..
-            } => {
-                self.shut = Shut::Done;
-                self.progressed = true;
-            }
+            } => self.shut = Shut::Done,
             Shut::Closing { step, .. } => {
                 *step = CloseStep::Attest;
+                if tail.offset == self.end && self.has_next() {
+                    // No room behind the last frame: the clean checkpoint begins the next segment.
+                    let generation = (tail.generation + 1) & GENERATION_MASK;
+                    let offset = self.first;
+                    self.shut.set_tail(TailAt { generation, offset });
+                    self.scan();
+                }
                 self.checkpoint(true, true);
-                self.progressed = true;
+                self.scan();
             }
             Shut::Truncating { at, ordinal, .. } if ordinal.is_none() => {
+                let at = *at;
+                if !self.can_cut(at) {
+                    return self.thaw(Error::new(ErrorKind::NoRecord, "").at_position(at));
+                }
+                self.ordinal_max += 1;
+                if let Shut::Truncating { ordinal, .. } = &mut self.shut {
+                    *ordinal = Some(self.ordinal_max);
+                }
+                self.epoch += 1;
                 let previous = Link {
                     ordinal: at.segment(),
                     end_bytes: at.offset_bytes(),
                 };
-                self.ordinal_max += 1;
-                *ordinal = Some(self.ordinal_max);
-                self.epoch += 1;
                 let header = self.header(self.ordinal_max, previous, self.epoch);
                 self.make(header, true);
             }
             Shut::Truncating { .. } | Shut::Open | Shut::Done => {}
         }
+    }
+
+    /// Whether the log can end at this position, of which the caller made sure that a frame begins
+    /// there or that it is the log's end.
+    fn can_cut(&self, at: Position) -> bool {
+        let segments = self.core.segments.read();
+        at <= self.frontier()
+            && segments.get(at.segment()).is_some_and(|segment| {
+                at >= segment.first()
+                    && segment
+                        .end_bytes()
+                        .is_none_or(|end| at.offset_bytes() <= end)
+            })
     }
 
     /// The commit point of a truncation is on disk: the suffix is gone.
@@ -180,6 +190,10 @@ impl Persist {
         else {
             return;
         };
+        assert_eq!(
+            self.in_flight, 0,
+            "memory is given back only when nothing is under way"
+        );
         let (memory, mut ghosts) = match self.start_over(queue, &header) {
             Ok(fresh) => fresh,
             Err(error) => {
@@ -211,6 +225,8 @@ impl Persist {
         self.frontier_generation = self.next_generation;
         self.install(header, file, memory);
         self.core.set_durable(position);
+        self.whole = position;
+        self.start.restart(header.log_start);
         self.attested = position;
         self.data_end = position;
         self.publish();
@@ -220,30 +236,30 @@ impl Persist {
         self.remove(ghosts);
         self.core.wake_everybody();
         reply.send(Ok(position));
-        if std::mem::take(&mut self.close_after_truncate) {
-            self.shut_for_close();
-        }
     }
 
     /// The commit point of a truncation could not be made. On a full disk nothing was written, and
     /// the log goes on as it was.
     pub(super) fn truncate_failed(&mut self, error: Error) {
-        let Shut::Truncating { tail, reply, .. } = std::mem::replace(&mut self.shut, Shut::Open)
-        else {
-            return;
-        };
-        reply.send(Err(error.clone()));
-        if error.kind() != ErrorKind::Full {
-            // The segment may be there under its final name: only a new opening can tell.
-            return self.fail(error);
+        if error.kind() == ErrorKind::Full {
+            return self.thaw(error);
         }
-        self.core
-            .tail
-            .restart(self.frontier_generation, tail.offset);
+        // The segment may be there under its final name: only a new opening can tell.
+        if let Some(reply) = self.shut.take_reply() {
+            reply.send(Err(error.clone()));
+        }
+        self.fail(error);
+    }
+
+    /// Gives a truncation up before anything was cut.
+    fn thaw(&mut self, error: Error) {
+        let tail = self.shut.tail();
+        if let Some(reply) = self.shut.take_reply() {
+            reply.send(Err(error));
+        }
+        let offset = tail.map_or(self.end, |tail| tail.offset);
+        self.core.tail.restart(self.frontier_generation, offset);
         self.publish();
         self.progressed = true;
-        if std::mem::take(&mut self.close_after_truncate) {
-            self.shut_for_close();
-        }
     }
 }

@@ -29,7 +29,7 @@ impl Persist {
         let mut budget = SCAN_MAX;
         loop {
             let frontier_generation = self.frontier_generation;
-            let end = self.end;
+            let (end, block) = (self.end, self.block);
             let oldest = self.live.front().map_or(0, |live| live.generation);
             let index = (frontier_generation - oldest) as usize;
             let live = &mut self.live[index];
@@ -40,7 +40,13 @@ impl Persist {
                     break;
                 };
                 let (new_records, new_bytes) = live.image.count(at, len);
+                let from = live.frontier;
                 live.frontier += len as u64;
+                if live.frontier % block == 0 {
+                    live.boundary = live.frontier;
+                } else if floor(live.frontier, block) > from {
+                    live.boundary = from;
+                }
                 if new_records > 0 {
                     records += new_records;
                     payload_bytes += new_bytes;
@@ -56,18 +62,27 @@ impl Persist {
                 Counters::add(&self.core.counters.payload_bytes, payload_bytes);
                 self.stuck = None;
             }
-            if live.frontier < end || index + 1 == self.live.len() {
+            if live.frontier < end {
                 return;
             }
-            // The segment is full; go on in the next one, if that was installed.
-            let next = &self.live[index + 1];
-            if next.image.committed(next.frontier as usize) == 0 {
+            live.records_total = self.records_total;
+            if index + 1 == self.live.len() {
+                return;
+            }
+            // The segment is full; go on in the next one, if claims do.
+            if self.tail_at().generation == frontier_generation & GENERATION_MASK {
                 return;
             }
             self.frontier_generation += 1;
+            self.progressed = true;
             Counters::add(&self.core.counters.rollovers, 1);
             self.note_rollover();
         }
+    }
+
+    /// Whether a segment is ready behind the frontier's.
+    pub(super) fn has_next(&self) -> bool {
+        self.live(self.frontier_generation + 1).is_some()
     }
 
     /// Whether there is a group to write now.
@@ -96,7 +111,7 @@ impl Persist {
     }
 
     /// Whether the frontier stands at this tail: no claim is open.
-    fn is_tail(&self, tail: TailAt) -> bool {
+    pub(super) fn is_tail(&self, tail: TailAt) -> bool {
         tail.offset == self.front().frontier
             && tail.generation == self.frontier_generation & GENERATION_MASK
     }
@@ -119,20 +134,20 @@ impl Persist {
 
     /// Pushes the next group, with a checkpoint, if there is one.
     pub(super) fn write_groups(&mut self, queue: &mut dyn Queue) {
-        if !self.has_group() {
-            if self.in_flight == 0 && self.wants_checkpoint_now() {
-                self.checkpoint(true, false);
-                self.scan();
-                self.push_pieces(queue);
-            }
+        let group = self.has_group();
+        let pad = self.in_flight == 0 && (self.has_partial() || self.wants_checkpoint_now());
+        if !group && !pad {
             return;
         }
-        // A clean checkpoint is the log's last word.
-        if !self.shut.is_attested() {
-            let pad = self.in_flight == 0 && self.has_partial();
+        // Behind the clean checkpoint of a closing log there is nothing.
+        if !self.shut.is_attesting() {
+            if pad && self.front().frontier == self.end {
+                self.core.tail.install_next();
+                self.scan();
+            }
             self.checkpoint(pad, false);
+            self.scan();
         }
-        self.scan();
         self.push_pieces(queue);
     }
 
@@ -173,9 +188,17 @@ impl Persist {
             token: Token::new(self.client, op).raw(),
         });
         live.submitted = range.end;
+        // A piece out of the middle keeps to the boundary before it.
+        let known = range.end == floor(live.frontier, self.block);
+        let before = live
+            .writes
+            .back()
+            .map_or(live.boundary_durable, |piece| piece.boundary);
+        let boundary = if known { live.boundary } else { before };
         live.writes.push_back(Piece {
             op,
             to: range.end,
+            boundary,
             done: false,
         });
         self.in_flight += 1;
@@ -188,14 +211,12 @@ impl Persist {
     pub(super) fn checkpoint(&mut self, pad: bool, clean: bool) {
         let block = self.block;
         let size = CHECKPOINT_BYTES as u64;
-        let frontier = self.front().frontier;
-        let generation = self.frontier_generation & GENERATION_MASK;
         let take = |tail: TailAt, room: u64| {
             if !pad {
                 return (size <= room).then_some(size);
             }
             // Only where nothing is open behind the frontier: else the rest comes by itself.
-            if tail.offset != frontier || tail.generation != generation {
+            if !self.is_tail(tail) {
                 return None;
             }
             let len = ceil(tail.offset + size, block) - tail.offset;
@@ -225,7 +246,7 @@ impl Persist {
     fn fill_checkpoint(&mut self, claim: Claimed<'_>, clean: bool) {
         let now = self.disk.now_unix_ns();
         self.last_time_unix_ns = self.last_time_unix_ns.max(now);
-        let watermark = self.core.durable();
+        let watermark = self.whole;
         let position = claim.position();
         let checkpoint = Checkpoint {
             log_id: self.core.log_id,
@@ -256,11 +277,12 @@ impl Persist {
             && self.attested < self.data_end
             && self.core.durable() >= self.data_end
             && self.is_tail(self.core.tail.now())
-            && self.front().frontier < self.end
+            && (self.front().frontier < self.end || self.has_next())
     }
 
     fn wants_checkpoint_now(&self) -> bool {
-        if self.start.is_unwritten() && self.front().frontier < self.end {
+        let room = self.front().frontier < self.end || self.has_next();
+        if self.start.is_unwritten() && room && self.shut.tail().is_none() {
             return true;
         }
         self.wants_trailing()

@@ -1,5 +1,6 @@
 //! Keeping segments ready ahead: files made by the keeper, memory zeroed between submissions.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::disk::{File, Queue, Region};
@@ -88,11 +89,13 @@ impl Persist {
         if self.shut.tail().is_some() {
             return;
         }
-        if !self.images.making
-            && self.images.made.len() < MADE_AHEAD
-            && !self.core.full.load(Ordering::Relaxed)
-        {
-            self.ask_for_segment(false);
+        let full = self.core.full.load(Ordering::Relaxed);
+        if !self.images.making && self.images.made.len() < MADE_AHEAD {
+            if !full {
+                self.ask_for_segment(false);
+            } else if self.wants_ballast() && self.spares.len() > 0 {
+                self.ask_for_segment(true);
+            }
         }
         let ahead = self
             .live
@@ -104,7 +107,7 @@ impl Persist {
         self.find_memory(queue);
         let zeroed = |idle: &Idle| idle.zeroed == idle.memory.len();
         if !self.images.made.is_empty() && self.images.idle.as_ref().is_some_and(zeroed) {
-            self.ready_next(queue);
+            self.ready_next();
         }
     }
 
@@ -142,7 +145,9 @@ impl Persist {
             salt: u64::from_le_bytes(salt),
             segment_bytes: self.end + self.block,
             block_bytes: self.block as u32,
-            log_start: self.start.durable(),
+            // Not what is durable so far: a truncation may cut off the checkpoint that carries the
+            // newest start, and its own segment then takes that one's place.
+            log_start: self.start.wanted(),
             created_unix_ns: self.disk.now_unix_ns(),
             compatible: 0,
         }
@@ -162,24 +167,50 @@ impl Persist {
             control,
         };
         let (core, spares) = (Arc::clone(&self.core), Arc::clone(&self.spares));
-        self.shared.jobs.push(move || {
+        self.job(move || {
             let file = make::make(&*core.dir, &spares, &plan);
-            if file.is_ok() && spares.len() == 0 {
+            if file.is_ok() {
                 // Without a ballast a full disk cannot be trimmed; the log itself goes on.
-                let bytes = header.segment_bytes;
-                let _ = make::make_ballast(&*core.dir, &spares, header.ordinal, bytes);
+                let _ = make::make_ballast(&*core.dir, &spares, header.segment_bytes);
             }
-            core.request(Request::Made(Made {
+            Request::Made(Made {
                 header,
                 control,
                 file,
-            }));
+            })
+        });
+    }
+
+    /// Has the keeper do something and tell. The lock stays with the job: whoever opens the log
+    /// next finds no earlier writer's keeper at work.
+    pub(super) fn job(&mut self, work: impl FnOnce() -> Request + Send + 'static) {
+        let (core, lock) = (Arc::clone(&self.core), self.lock.clone());
+        self.jobs += 1;
+        self.shared.jobs.push(move || {
+            let done = catch_unwind(AssertUnwindSafe(work));
+            drop(lock);
+            core.request(done.unwrap_or(Request::JobPanicked));
         });
     }
 
     /// The keeper answered.
     pub(super) fn made(&mut self, made: Made, queue: &mut dyn Queue) {
         self.images.making = false;
+        if made.header.epoch != self.epoch {
+            // Made for a chain that a truncation has cut since.
+            if let Ok((file, _)) = made.file {
+                let summary = Summary::default();
+                self.remove(vec![Segment::new(
+                    made.header,
+                    file,
+                    None,
+                    true,
+                    None,
+                    summary,
+                )]);
+            }
+            return;
+        }
         match made.file {
             Ok((file, recycled)) => {
                 if recycled {
@@ -200,7 +231,7 @@ impl Persist {
                 self.core.full.store(true, Ordering::Release);
                 // Who waits for room learns that there is none.
                 self.core.room_waiters.wake(0);
-                if self.start.is_unwritten() && !made.control {
+                if self.wants_ballast() && !made.control {
                     self.ask_for_segment(true);
                 }
             }
@@ -212,10 +243,13 @@ impl Persist {
     /// An append found the disk full, or space was freed: try again.
     pub(super) fn retry_make(&mut self) {
         if self.core.full.load(Ordering::Relaxed) && !self.images.making {
-            // A trim that waits for its checkpoint may use the ballast.
-            let control = self.start.is_unwritten();
-            self.ask_for_segment(control);
+            self.ask_for_segment(self.wants_ballast());
         }
+    }
+
+    /// Whether a trim waits for a checkpoint that finds no room: then it may use the ballast.
+    fn wants_ballast(&self) -> bool {
+        self.start.is_unwritten() && self.front().frontier == self.end && !self.has_next()
     }
 
     /// Finds memory for the next image: fresh within the bound, else that of the oldest image
@@ -225,12 +259,7 @@ impl Persist {
             return;
         }
         if self.images.regions >= self.core.options.images() {
-            let oldest = self
-                .live
-                .front()
-                .is_some_and(|live| live.footer == FooterState::Sealed)
-                && self.live.len() > 1;
-            if !oldest {
+            if !self.is_oldest_idle() {
                 return;
             }
             let Some(live) = self.live.pop_front() else {
@@ -258,12 +287,20 @@ impl Persist {
         }
     }
 
+    /// Whether the oldest image is on disk in full, and the frontier has left it.
+    fn is_oldest_idle(&self) -> bool {
+        self.live.front().is_some_and(|live| {
+            live.footer == FooterState::Sealed && live.generation < self.frontier_generation
+        })
+    }
+
     /// Lets the images of sealed segments before `start` go, so that their files can.
     pub(super) fn forget_before(&mut self, start: Position, queue: &mut dyn Queue) {
-        while self.live.len() > 1
-            && self.live.front().is_some_and(|live| {
-                live.footer == FooterState::Sealed && live.segment.ordinal() < start.segment()
-            })
+        while self.is_oldest_idle()
+            && self
+                .live
+                .front()
+                .is_some_and(|live| live.segment.ordinal() < start.segment())
         {
             let Some(live) = self.live.pop_front() else {
                 return;
@@ -316,7 +353,7 @@ impl Persist {
         true
     }
 
-    fn ready_next(&mut self, _queue: &mut dyn Queue) {
+    fn ready_next(&mut self) {
         let (Some((header, file)), Some(idle)) =
             (self.images.made.pop_front(), self.images.idle.take())
         else {

@@ -22,9 +22,14 @@ pub(super) struct Live {
     pub(super) submitted: u64,
     /// Everything before is on disk.
     pub(super) durable: u64,
+    /// The last end of a frame in the whole blocks before the frontier, and in those on disk.
+    pub(super) boundary: u64,
+    pub(super) boundary_durable: u64,
     /// Writes under way, in order of their place.
     pub(super) writes: VecDeque<Piece>,
     pub(super) summary: Summary,
+    /// Records before its end, since the log was made; known once the frontier is there.
+    pub(super) records_total: u64,
     pub(super) footer: FooterState,
 }
 
@@ -33,6 +38,8 @@ pub(super) struct Live {
 pub(super) struct Piece {
     pub(super) op: u32,
     pub(super) to: u64,
+    /// An end of a frame in it, or before.
+    pub(super) boundary: u64,
     pub(super) done: bool,
 }
 
@@ -61,8 +68,11 @@ impl Live {
             frontier: at,
             submitted: at,
             durable: at,
+            boundary: at,
+            boundary_durable: at,
             writes: VecDeque::new(),
             summary,
+            records_total: 0,
             footer: FooterState::Open,
         }
     }
@@ -79,10 +89,10 @@ impl Live {
         };
         piece.done = true;
         while self.writes.front().is_some_and(|piece| piece.done) {
-            self.durable = self
-                .writes
-                .pop_front()
-                .map_or(self.durable, |piece| piece.to);
+            if let Some(piece) = self.writes.pop_front() {
+                self.durable = piece.to;
+                self.boundary_durable = piece.boundary;
+            }
         }
         true
     }

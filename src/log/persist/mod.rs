@@ -53,6 +53,9 @@ pub(crate) struct Persist {
     images: images::Images,
     spares: Arc<Spares>,
     footer: seal::FooterWrite,
+    /// Every frame before is on disk as a whole: what checkpoints attest. The watermark itself
+    /// counts blocks, and may lie within a frame.
+    whole: Position,
     /// What the last checkpoint attested, where the last frame ended that is no checkpoint or
     /// padding, and the last checkpoint's time.
     attested: Position,
@@ -63,7 +66,8 @@ pub(crate) struct Persist {
     ordinal_max: u64,
     start: seal::Start,
     shut: control::Shut,
-    close_after_truncate: bool,
+    /// Jobs of the keeper that have not told yet.
+    jobs: usize,
     /// The first write after a resumed clean close stands alone until it is complete.
     alone: bool,
     /// What changed since the last `settle`.
@@ -136,6 +140,7 @@ impl Persist {
             images: flow,
             spares,
             footer,
+            whole: position,
             attested: position,
             data_end: position,
             last_time_unix_ns: beginning.last_time_unix_ns,
@@ -144,7 +149,7 @@ impl Persist {
             ordinal_max: beginning.ordinal_max,
             start,
             shut: control::Shut::Open,
-            close_after_truncate: false,
+            jobs: 0,
             alone: resumed,
             progressed: false,
             last_active_ns: now,
@@ -224,8 +229,10 @@ impl Persist {
     fn publish(&mut self) {
         let mut durable = None;
         for live in &self.live {
-            if durable.is_none() || live.durable > self.first {
+            let reached = live.durable > self.first || live.generation <= self.frontier_generation;
+            if durable.is_none() || reached {
                 durable = Some((live.position(live.durable), live.generation, live.durable));
+                self.whole = self.whole.max(live.position(live.boundary_durable));
             }
             if live.durable < self.end {
                 break;
@@ -247,20 +254,60 @@ impl Persist {
             .set_limit(generation + reach / room, self.first + reach % room);
     }
 
+    /// Takes what is asked for. While the tail is shut everything but the keeper's answers waits:
+    /// a truncation, or a close, is done before anything else begins.
     fn take_requests(&mut self, queue: &mut dyn Queue) {
-        loop {
-            let Some(request) = self.core.requests.lock().pop_front() else {
-                return;
-            };
+        while let Some(request) = self.next_request() {
             self.progressed = true;
             match request {
                 Request::Close => self.shut_for_close(),
                 Request::Trim(position, reply) => self.trim(position, Some(reply)),
                 Request::Truncate(position, reply) => self.shut_for_truncate(position, reply),
-                Request::Made(made) => self.made(made, queue),
                 Request::Retry => self.retry_make(),
+                Request::Made(made) => {
+                    self.jobs -= 1;
+                    if !self.is_over() {
+                        self.made(made, queue);
+                    }
+                }
+                Request::Removed => {
+                    self.jobs -= 1;
+                    if !self.is_over() && self.shut.tail().is_none() {
+                        self.retry_make();
+                    }
+                }
+                Request::JobPanicked => {
+                    self.jobs -= 1;
+                    self.fail(Error::new(
+                        ErrorKind::Io,
+                        "a job of the log's keeper panicked",
+                    ));
+                }
             }
         }
+    }
+
+    fn next_request(&self) -> Option<Request> {
+        let mut requests = self.core.requests.lock();
+        let ready = requests.iter().position(|request| self.is_ready(request))?;
+        requests.remove(ready)
+    }
+
+    /// Whether a request can be taken now.
+    fn is_ready(&self, request: &Request) -> bool {
+        let answer = matches!(
+            request,
+            Request::Made(_) | Request::Removed | Request::JobPanicked
+        );
+        answer || !self.is_over() && self.shut.tail().is_none()
+    }
+
+    fn has_request(&self) -> bool {
+        self.core
+            .requests
+            .lock()
+            .iter()
+            .any(|request| self.is_ready(request))
     }
 
     /// Fails the log when one claim has kept everything waiting for too long.
@@ -336,10 +383,10 @@ impl Client for Persist {
     }
 
     fn turn(&mut self, queue: &mut dyn Queue) {
+        self.take_requests(queue);
         if self.is_over() {
             return;
         }
-        self.take_requests(queue);
         self.scan();
         self.keep_ready(queue);
         self.write_groups(queue);
@@ -349,7 +396,7 @@ impl Client for Persist {
 
     fn settle(&mut self, queue: &mut dyn Queue) -> bool {
         if self.is_over() {
-            if self.in_flight == 0 && !self.finished {
+            if self.in_flight == 0 && self.jobs == 0 && !self.finished {
                 self.release(queue);
                 self.end();
             }
@@ -364,6 +411,7 @@ impl Client for Persist {
             self.retain();
         } else if self.retention_due() {
             self.retain();
+            return true;
         }
         let zeroing = self.zero_piece(queue);
         progressed || zeroing
@@ -371,7 +419,8 @@ impl Client for Persist {
 
     fn arm(&mut self) -> bool {
         if self.is_over() {
-            return self.in_flight == 0 && !self.finished;
+            let through = self.in_flight == 0 && self.jobs == 0;
+            return through && !self.finished || self.has_request();
         }
         let now = self.disk.now_monotonic_ns();
         self.check_stalled(now);
@@ -382,7 +431,7 @@ impl Client for Persist {
         // Look once more: what was committed before the wish was seen wakes nobody.
         self.scan();
         let overdue = self.deadline_ns().is_some_and(|deadline| deadline <= now);
-        let work = self.has_group() || overdue || !self.core.requests.lock().is_empty();
+        let work = self.has_group() || overdue || self.has_request();
         if work {
             self.core.disarm();
         }

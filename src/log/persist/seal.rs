@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::disk::{Queue, Region, Write};
 use crate::engine::Token;
 use crate::error::{Error, ErrorKind};
-use crate::log::core::{Reply, Request, Segment};
+use crate::log::core::{Reply, Request, Segment, Segments};
 use crate::log::make;
 use crate::log::options::SealedSegment;
 use crate::log::persist::Persist;
@@ -57,10 +57,6 @@ impl Start {
         self.wanted
     }
 
-    pub(super) fn durable(&self) -> Position {
-        self.durable
-    }
-
     /// Whether a checkpoint has yet to carry the start.
     pub(super) fn is_unwritten(&self) -> bool {
         self.wanted > self.written
@@ -72,6 +68,13 @@ impl Start {
             self.written = self.wanted;
             self.pending.push_back((self.wanted, end));
         }
+    }
+
+    /// A truncation's new segment says this start: checkpoints that did may have been cut off.
+    pub(super) fn restart(&mut self, log_start: Position) {
+        self.pending.clear();
+        self.durable = log_start;
+        self.written = log_start;
     }
 
     pub(super) fn take_replies(&mut self) -> impl Iterator<Item = Reply> + use<> {
@@ -123,8 +126,10 @@ impl Persist {
             end_bytes: self.end,
             records: live.summary.records,
             payload_bytes: live.summary.payload_bytes,
-            log_start: self.start.durable,
-            records_total: self.records_total,
+            // Who opens the log reads no checkpoint of a sealed segment: what they say, and may have
+            // been acted on when the footer is there, must be in the footer, too.
+            log_start: self.start.wanted,
+            records_total: live.records_total,
             times: live.summary.times.clone(),
         };
         image::fill_idle(&memory, |bytes| footer.write(bytes));
@@ -182,15 +187,16 @@ impl Persist {
             }
             return;
         }
-        if position > self.start.wanted {
-            self.start.wanted = position;
-            self.core.set_start(position);
-        }
+        self.move_start(position);
         if let Some(reply) = reply {
             self.start.replies.push((position, reply));
         }
-        if self.core.full.load(crate::sync::atomic::Ordering::Relaxed) {
-            self.retry_make();
+    }
+
+    fn move_start(&mut self, position: Position) {
+        if position > self.start.wanted {
+            self.start.wanted = position;
+            self.core.set_start(position);
         }
         self.progressed = true;
     }
@@ -239,20 +245,20 @@ impl Persist {
             return;
         }
         let (core, spares) = (Arc::clone(&self.core), Arc::clone(&self.spares));
-        self.shared.jobs.push(move || {
+        self.job(move || {
             let keep = core.options.spare_segments as usize;
-            let removed = make::remove(&*core.dir, &spares, gone, keep);
             // What could not be removed is found and removed by the next opening.
-            if removed.is_ok() && core.full.load(crate::sync::atomic::Ordering::Acquire) {
-                core.request(Request::Retry);
-            }
+            let _ = make::remove(&*core.dir, &spares, gone, keep);
+            Request::Removed
         });
     }
 
     /// Drops what retention does not keep.
     pub(super) fn retain(&mut self) {
         let options = &self.core.options;
-        if options.retain_bytes.is_none() && options.retain_age.is_none() {
+        if self.shut.tail().is_some()
+            || options.retain_bytes.is_none() && options.retain_age.is_none()
+        {
             return;
         }
         let now = self.disk.now_unix_ns();
@@ -264,10 +270,7 @@ impl Persist {
                 .iter()
                 .map(|segment| segment.header.segment_bytes)
                 .sum();
-            for (segment, next) in segments.list.iter().zip(segments.list.iter().skip(1)) {
-                if !segment.is_sealed() {
-                    break;
-                }
+            for (segment, next) in droppable(&segments) {
                 let old = options
                     .retain_age
                     .is_some_and(|age| expires(segment, age) <= now);
@@ -278,8 +281,8 @@ impl Persist {
                 start = start.max(next.first());
             }
         }
-        if start > self.start.wanted && start <= self.core.durable() {
-            self.trim(start, None);
+        if start > self.start.wanted {
+            self.move_start(start);
         }
     }
 
@@ -293,14 +296,20 @@ impl Persist {
     pub(super) fn retention_deadline_ns(&self) -> Option<u64> {
         let age = self.core.options.retain_age?;
         let segments = self.core.segments.read();
-        let oldest = segments
-            .list
-            .iter()
-            .find(|segment| segment.ordinal() >= self.start.wanted.segment())
-            .filter(|segment| segment.is_sealed())?;
+        let (oldest, _) = droppable(&segments)
+            .find(|(_, next)| next.first() > self.start.wanted)
+            .filter(|_| self.shut.tail().is_none())?;
         let left = expires(oldest, age).saturating_sub(self.disk.now_unix_ns());
         Some(self.disk.now_monotonic_ns() + left)
     }
+}
+
+/// The sealed segments that have a successor, with it: what retention may drop.
+fn droppable(segments: &Segments) -> impl Iterator<Item = (&Arc<Segment>, &Arc<Segment>)> {
+    let list = &segments.list;
+    list.iter()
+        .zip(list.iter().skip(1))
+        .take_while(|(segment, _)| segment.is_sealed())
 }
 
 /// When a segment's newest record is older than `age`, in nanoseconds since 1970.
@@ -308,8 +317,7 @@ fn expires(segment: &Segment, age: Duration) -> u64 {
     let summary = segment.summary.lock();
     let newest = summary
         .times
-        .entries()
-        .last()
-        .map_or(segment.header.created_unix_ns, |entry| entry.time_unix_ns);
+        .newest_unix_ns()
+        .unwrap_or(segment.header.created_unix_ns);
     newest.saturating_add(age.as_nanos().min(u64::MAX.into()) as u64)
 }

@@ -171,7 +171,9 @@ impl Cursor {
     #[inline]
     pub(super) fn check_place(&mut self) -> Result<()> {
         self.check_fork()?;
-        if self.standing() < self.core.start() && !self.is_right_before_start() {
+        // On the way to a place that no record begins at, it walks there from a boundary before.
+        let at = self.position.max(self.skip_to);
+        if at < self.core.start() && !self.is_right_before_start() {
             return Err(self.trimmed());
         }
         if let Some(segment) = &self.segment {
@@ -182,13 +184,6 @@ impl Cursor {
             }
         }
         self.enter()
-    }
-
-    /// Where the next record may lie at the earliest: the position itself may be a boundary before
-    /// that, when the way there is found by walking.
-    #[inline]
-    fn standing(&self) -> Position {
-        self.position.max(self.skip_to)
     }
 
     #[cold]
@@ -208,7 +203,7 @@ impl Cursor {
                 }
                 Ok(())
             }
-            _ if self.standing() < self.core.start() => Err(self.trimmed()),
+            _ if self.position < self.core.start() => Err(self.trimmed()),
             _ => Err(self.cut()),
         }
     }

@@ -26,16 +26,6 @@ pub(crate) struct Member {
     pub(crate) file: Arc<dyn File>,
 }
 
-impl Member {
-    pub(crate) fn first(&self) -> Position {
-        Position::new(self.header.ordinal, self.header.frames().start)
-    }
-
-    pub(crate) fn name(&self) -> String {
-        segment::file_name(self.header.ordinal)
-    }
-}
-
 /// The chain, oldest segment first.
 #[derive(Debug)]
 pub(crate) struct Chain {
@@ -306,7 +296,7 @@ pub(crate) fn is_of(footer: &Footer, header: &Header) -> bool {
 }
 
 /// The header that a footer repeats.
-pub(crate) fn header_of(footer: &Footer, segment_bytes: u64, block_bytes: u32) -> Header {
+fn header_of(footer: &Footer, segment_bytes: u64, block_bytes: u32) -> Header {
     Header {
         log_id: footer.log_id,
         ordinal: footer.ordinal,

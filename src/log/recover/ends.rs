@@ -188,7 +188,7 @@ impl Judge<'_> {
                     end.reached = true;
                     break;
                 }
-                Step::Stop(_) => break,
+                Step::Stop => break,
             }
         }
         self.log_start = self.log_start.max(end.tally.log_start);

@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::position::Position;
 use crate::log::segment::{self, Header, Link, LogId, TimeIndex};
 
-pub(crate) use chain::{Member, REPAIR_HINT, header_of, is_of, read_footer, read_member};
+pub(crate) use chain::{Member, is_of, read_footer, read_member};
 pub(crate) use listing::{LOCK_NAME, Listing, QUARANTINE_NAME, REPAIR_NAME};
 pub(crate) use scan::{Scanner, Step, Window};
 pub(crate) use tally::Tally;
@@ -134,6 +134,8 @@ pub(crate) enum Mode {
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) flaw: Flaw,
+    /// Where the log begins, as far as it was known by then.
+    pub(crate) log_start: Position,
 }
 
 /// See [`Failure`].
@@ -152,7 +154,11 @@ impl Failure {
         // Neither a failing disk nor a newer format is mended by giving data up.
         let repairable = matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Symlink);
         let flaw = if repairable { flaw } else { Flaw::Other };
-        Self { error, flaw }
+        Self {
+            error,
+            flaw,
+            log_start: Position::MIN,
+        }
     }
 }
 
@@ -161,6 +167,7 @@ impl From<Error> for Failure {
         Self {
             error,
             flaw: Flaw::Other,
+            log_start: Position::MIN,
         }
     }
 }
@@ -252,7 +259,10 @@ pub(crate) fn attempt(
     let (log_start, attested) = (judge.log_start, judge.attested);
     if let Some((link, failure)) = chain.broken {
         if link.position() > log_start {
-            return Err(failure);
+            return Err(Failure {
+                log_start,
+                ..failure
+            });
         }
     }
     Ok(assemble(

@@ -6,7 +6,7 @@
 
 use crate::disk::{AlignedBuf, File};
 use crate::error::{Error, Result};
-use crate::log::frame::{self, Check, Frame, NoFrame, Seed};
+use crate::log::frame::{self, Check, Frame, Seed};
 use crate::log::position::{Position, UNIT_BYTES};
 use crate::log::segment::Header;
 
@@ -106,7 +106,7 @@ pub(crate) enum Step<'a> {
     /// The limit is reached exactly.
     Limit,
     /// There is no sound frame here.
-    Stop(NoFrame),
+    Stop,
 }
 
 /// Walks over the frames of a segment.
@@ -159,8 +159,7 @@ impl<'a> Scanner<'a> {
             .bytes(self.file, self.at, head_bytes, self.limit)?;
         let needed = match frame::needed_bytes(&head[..head.len().min(head_bytes)]) {
             Ok(needed) if needed as u64 <= left => needed,
-            Ok(_) => return Ok(Step::Stop(NoFrame::Bad)),
-            Err(why) => return Ok(Step::Stop(why)),
+            _ => return Ok(Step::Stop),
         };
         let bytes = self.window.bytes(self.file, self.at, needed, self.limit)?;
         match frame::parse(Check::Verify(self.seed), at, bytes) {
@@ -169,8 +168,7 @@ impl<'a> Scanner<'a> {
                 self.at += bytes;
                 Ok(Step::Frame { at, frame, bytes })
             }
-            Ok(_) | Err(NoFrame::Short { .. }) => Ok(Step::Stop(NoFrame::Bad)),
-            Err(why) => Ok(Step::Stop(why)),
+            _ => Ok(Step::Stop),
         }
     }
 }

@@ -137,7 +137,8 @@ impl Image {
     ///
     /// # Safety
     ///
-    /// 1. The caller saw the range committed (see [`Image::committed`]).
+    /// 1. The caller saw the range committed (see [`Image::committed`]), or owns the claim of it and
+    ///    no mutable reference to it exists.
     /// 2. The memory is not given away meanwhile: the caller is the persister, or holds a pin for
     ///    as long as the bytes are used.
     #[inline]

@@ -107,7 +107,10 @@ impl Tail {
 
     /// Claims `len` bytes for a frame (any length up to what a segment holds).
     #[inline]
-    pub(crate) fn claim(&self, len: usize) -> Result<Claimed<'_>, Refusal> {
+    ///
+    /// `padded` is called when this claim padded the end of a segment: whoever waits for what lies
+    /// before the padding may go on.
+    pub(crate) fn claim(&self, len: usize, padded: impl Fn()) -> Result<Claimed<'_>, Refusal> {
         let units = (frame::aligned(len) as u64) / UNIT_BYTES;
         debug_assert!(units <= self.end_units - self.first_units);
         loop {
@@ -152,6 +155,7 @@ impl Tail {
             }
             // Tripped over the end: the rest is this thread's to pad.
             self.claimed(got, from, self.end_units - from).pad();
+            padded();
         }
     }
 
@@ -215,6 +219,15 @@ impl Tail {
         )
     }
 
+    /// Moves an open, exhausted tail on to the next generation, if that is ready.
+    pub(crate) fn install_next(&self) {
+        let word = Word(self.word.get().load(Ordering::Acquire));
+        if word.is_open() && word.offset_units() >= self.end_units {
+            // Not ready, or somebody else did it: the caller looks at the tail again.
+            let _ = self.install_after(word);
+        }
+    }
+
     /// Moves from an exhausted generation to the next, if that is ready.
     #[cold]
     fn install_after(&self, word: Word) -> Result<(), Refusal> {
@@ -240,6 +253,8 @@ impl Tail {
     /// generation must be retired.
     pub(crate) fn ready(&self, generation: u64, image: Arc<Image>) {
         let slot = &self.slots[generation as usize % SLOTS];
+        // Between the two generations the slot has none: see `ordinal`.
+        slot.ready.store(0, Ordering::Release);
         slot.ordinal.store(image.ordinal(), Ordering::Release);
         slot.image.with_mut(|place| {
             // SAFETY: no claim of the slot's earlier generation is open: it was durable in full,

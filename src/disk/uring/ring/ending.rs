@@ -40,6 +40,7 @@ impl Ring {
             flights,
             backlog,
             ready,
+            shown,
             mut done,
             ..
         } = self;
@@ -64,6 +65,10 @@ impl Ring {
             mem::forget(wake_bytes);
         }
         posix.adopt(done);
+        if shown.get() {
+            // Should this fail, the caller's loop still wakes by its own timeout.
+            let _ = posix.show();
+        }
         let mut backlog = backlog.into_iter();
         for flight in backlog.by_ref().take(ready) {
             posix.push(flight.write);

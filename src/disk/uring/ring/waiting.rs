@@ -1,16 +1,30 @@
 //! Sleeping until there is something to reap, or until the bell is rung.
+//!
+//! Two ways. Usually the owner sleeps in the ring, and a read of the bell's descriptor there wakes
+//! it. Once a caller asked for the descriptor, to watch it in a loop of its own, nothing reads it in
+//! the ring any more; instead the kernel signals the ring's completions on it, and this side keeps
+//! it readable for as long as there is something that was neither heard nor reaped.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use super::Ring;
 use crate::disk::uring::left_until;
-use crate::sys::event::{Readiness, wait_readable};
+use crate::sys::event::wait_readable;
 
 impl Ring {
     pub(in crate::disk::uring) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.tables.forget_dead_files(&self.ring);
+        if self.shown.get() {
+            self.wait_outside(deadline)
+        } else {
+            self.wait_inside(deadline)
+        }
+    }
+
+    /// Sleeps in the ring.
+    fn wait_inside(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         loop {
             self.collect();
             self.flush()?;
@@ -25,43 +39,53 @@ impl Ring {
             self.collect();
             let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if rung || !self.done.is_empty() || late {
-                // What a short write left, and what was taken out of the ring, makes room for more.
+                // What has ended made room for more.
                 return self.flush();
             }
         }
     }
 
-    /// Waits as the caller's own loop does, by the descriptor that it watches.
-    pub(in crate::disk::uring) fn wait_shown(
-        &mut self,
-        deadline: Option<Instant>,
-        readiness: &Readiness,
-    ) -> io::Result<()> {
-        self.tables.forget_dead_files(&self.ring);
+    /// Sleeps on the descriptor, as the caller's own loop does.
+    fn wait_outside(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         loop {
             self.flush()?;
-            self.run_task_work()?;
             let rung = self.bell.listen_on()?;
-            // Left in the ring for `reap`, so that the descriptor keeps showing them.
-            if rung || !self.done.is_empty() || !self.ring.completion().is_empty() {
+            self.run_task_work()?;
+            if self.has_landed() {
+                self.bell.raise()?;
                 return Ok(());
             }
-            if !wait_readable(readiness.descriptor(), left_until(deadline))? {
+            if rung || !wait_readable(self.bell.descriptor(), left_until(deadline))? {
                 return Ok(());
             }
         }
     }
 
-    /// Lets one descriptor show whatever `wait` would return for, from now on.
-    pub(in crate::disk::uring) fn show(&self) -> io::Result<Readiness> {
-        // SAFETY: the ring's descriptor is open for as long as `self` is borrowed.
-        let ring = unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) };
-        let readiness = Readiness::of(&[self.bell.descriptor(), ring])?;
+    /// Lets the bell's descriptor show whatever `wait` would return for, from now on.
+    pub(in crate::disk::uring) fn show(&self) -> io::Result<()> {
+        if self.shown.get() {
+            return Ok(());
+        }
+        let descriptor = self.bell.descriptor().as_raw_fd();
+        self.ring.submitter().register_eventfd(descriptor)?;
         self.shown.set(true);
         self.bell.show()?;
-        if !self.done.is_empty() {
+        // For what has landed already: one look too many does no harm.
+        self.bell.raise()
+    }
+
+    /// Makes the descriptor show what is left after reaping.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        self.bell.lower()?;
+        // The kernel may have signalled what came after the reaping, too.
+        if self.ring.submission().taskrun() || self.has_landed() {
             self.bell.raise()?;
         }
-        Ok(readiness)
+        Ok(())
+    }
+
+    /// Whether there is something to reap.
+    fn has_landed(&mut self) -> bool {
+        !self.done.is_empty() || !self.ring.completion().is_empty()
     }
 }

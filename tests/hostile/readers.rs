@@ -1,0 +1,229 @@
+//! Readers that are slow, paused, behind retention, beyond a cut, or on a disk that fails.
+
+use ringbolt::disk::sim::{EIO, Fault, OpClass, SimDisk};
+use ringbolt::{Cold, ErrorKind, From, Log, Position, ReadOptions, SharedRecord, Visibility};
+
+use crate::common::{Rig, options, payload, read_all};
+
+/// A log with records of 250,000 bytes: four to a segment.
+fn rig(seed: u64, options: &ringbolt::LogOptions, records: usize) -> (Rig, Log, Vec<Position>) {
+    let mut rig = Rig::new(&SimDisk::new(seed));
+    let log = rig.open(options).unwrap();
+    let positions = (0..records)
+        .map(|n| rig.write(&log, &payload(n, 250_000)))
+        .collect();
+    rig.rest();
+    (rig, log, positions)
+}
+
+/// Records that are kept do not change, however far the log goes on, and hold up nobody.
+#[test]
+fn a_slow_reader_keeps_its_record_and_the_log_goes_on() {
+    let (mut rig, log, _) = rig(1, &options().memory_bytes(3 << 20), 2);
+    let mut slow = log.reader(From::Start).unwrap();
+    let mut sharing = log.reader(From::Start).unwrap();
+    let shared: Vec<SharedRecord> = (0..2)
+        .map(|_| sharing.try_next().unwrap().unwrap().share())
+        .collect();
+    {
+        let record = slow.try_next().unwrap().expect("there is one");
+        for n in 2..40 {
+            rig.write(&log, &payload(n, 250_000));
+        }
+        assert!(record.payload() == payload(0, 250_000));
+    }
+    for (n, record) in shared.iter().enumerate() {
+        assert!(record.payload() == payload(n, 250_000));
+    }
+    for n in 1..40 {
+        assert!(slow.try_next().unwrap().unwrap().payload() == payload(n, 250_000));
+    }
+    assert!(slow.try_next().unwrap().is_none());
+    // What is shared outlives log, reader and engine.
+    rig.close(&log).unwrap();
+    drop((log, slow, sharing, rig));
+    for (n, record) in shared.iter().enumerate() {
+        assert!(record.payload() == payload(n, 250_000));
+    }
+}
+
+#[test]
+fn a_reader_behind_retention_is_told_and_goes_on() {
+    let options = options().retain_bytes(3 << 20);
+    let (mut rig, log, positions) = rig(2, &options, 1);
+    let mut reader = log.reader(From::Start).unwrap();
+    let mut paused = log.reader(From::Start).unwrap();
+    assert!(paused.try_next().unwrap().is_some());
+    let mut newer = Vec::new();
+    for n in 1..40 {
+        newer.push(rig.write(&log, &payload(n, 250_000)));
+    }
+    rig.rest();
+    assert!(log.start() > positions[0]);
+    for reader in [&mut reader, &mut paused] {
+        let error = reader.try_next().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Trimmed, "{error}");
+        assert!(!error.is_fatal() && error.hint().is_some(), "{error}");
+        let resume = error.position().expect("it says where to resume");
+        assert_eq!(reader.position(), resume);
+        let record = reader.try_next().unwrap().expect("there are records");
+        assert!(record.position() >= resume);
+        assert!(newer.contains(&record.position()));
+    }
+    // What the error said can be asked for, too; what is gone cannot.
+    let error = log.reader(From::Position(positions[0])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Trimmed, "{error}");
+    let mut resumed = log
+        .reader(From::Position(error.position().unwrap()))
+        .unwrap();
+    let first = resumed.try_next().unwrap().unwrap().position();
+    assert_eq!(first, read_all(&log).unwrap()[0].0);
+}
+
+#[test]
+fn a_reader_beyond_a_cut_is_told_and_goes_on() {
+    for visibility in [Visibility::Durable, Visibility::Committed] {
+        let (mut rig, log, positions) = rig(3, &options(), 10);
+        let reading = ReadOptions::new().visibility(visibility);
+        let mut beyond = log.reader_with(From::Start, reading.clone()).unwrap();
+        while beyond.try_next().unwrap().is_some() {}
+        let mut before = log.reader_with(From::Start, reading.clone()).unwrap();
+        before.try_next().unwrap().unwrap();
+        let goes_on = rig.truncate(&log, positions[3]).unwrap();
+        assert!(goes_on > positions[9], "positions are never used twice");
+        let error = beyond.try_next().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cut, "{error}");
+        let resume = error.position().expect("it says where to resume");
+        let error = log
+            .reader_with(From::Position(positions[5]), reading)
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cut, "{error}");
+        let next = rig.write(&log, b"the next");
+        let record = beyond.try_next().unwrap().expect("there is a record");
+        assert!(record.position() == next && next >= resume);
+        let mut left = Vec::new();
+        while let Some(record) = before.try_next().unwrap() {
+            left.push(record.position());
+        }
+        assert_eq!(left, [positions[1], positions[2], next]);
+    }
+}
+
+/// A log may be trimmed to any position that is on disk, also one inside a record.
+#[test]
+fn a_trim_into_the_middle_of_a_record_starts_at_the_next() {
+    for cold in [false, true] {
+        let (mut rig, log, positions) = rig(4, &options(), 3);
+        let inside = Position::from_u64(positions[0].to_u64() + 100);
+        rig.trim(&log, inside).unwrap();
+        let rest = |log: &Log| -> Vec<Position> {
+            read_all(log)
+                .unwrap()
+                .into_iter()
+                .map(|(position, _)| position)
+                .collect()
+        };
+        assert_eq!(rest(&log), positions[1..]);
+        if cold {
+            rig.close(&log).unwrap();
+            drop(log);
+            let log = Rig::new(&rig.disk).open(&options()).unwrap();
+            assert_eq!(rest(&log), positions[1..]);
+        }
+    }
+}
+
+#[test]
+fn places_where_no_record_is_are_refused() {
+    let (_rig, log, positions) = rig(5, &options(), 6);
+    let at = |raw: u64| log.reader(From::Position(Position::from_u64(raw)));
+    for raw in [
+        positions[0].to_u64() + 1,
+        positions[5].to_u64() - 1,
+        log.end().to_u64() + 1,
+        positions[0].to_u64() - 1,
+        u64::MAX,
+        u64::MAX - 8,
+    ] {
+        let error = at(raw).unwrap_err();
+        let kind = error.kind();
+        assert!(
+            kind == ErrorKind::NoRecord
+                || (raw < positions[0].to_u64() && kind == ErrorKind::Trimmed),
+            "{}: {error}",
+            Position::from_u64(raw)
+        );
+    }
+    assert_eq!(
+        log.reader(From::Position(Position::MIN))
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Trimmed
+    );
+    for position in positions.iter().chain([&log.end()]) {
+        assert!(at(position.to_u64()).is_ok());
+    }
+    let error = log
+        .reader(From::Start)
+        .unwrap()
+        .next_batch(0, 100)
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+/// A disk that cannot be read is an error of the reader's, not the log's, and may pass.
+#[test]
+fn a_disk_that_cannot_be_read_is_told_to_the_reader() {
+    for cold in [Cold::Mapped, Cold::Direct] {
+        let (mut rig, log, positions) = rig(6, &options().memory_bytes(3 << 20), 30);
+        let reading = ReadOptions::new().cold(cold);
+        let mut reader = log.reader_with(From::Start, reading).unwrap();
+        let next = rig.disk.count(OpClass::Read) + 1;
+        rig.disk.fail(Fault::for_good(OpClass::Read, next, EIO));
+        for _ in 0..2 {
+            let error = reader.try_next().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+            assert!(error.path().is_some(), "{error}");
+        }
+        rig.write(&log, b"the log does not mind");
+        rig.disk.clear_faults();
+        for position in positions {
+            assert_eq!(reader.try_next().unwrap().unwrap().position(), position);
+        }
+        assert_eq!(
+            reader.try_next().unwrap().unwrap().payload(),
+            b"the log does not mind"
+        );
+    }
+}
+
+/// Nothing that a gate hides is seen, wherever the gate is put.
+#[test]
+fn a_gate_may_stand_anywhere() {
+    let (_rig, log, positions) = rig(7, &options(), 6);
+    let gated = ReadOptions::new().visibility(Visibility::Gated);
+    for gate in [
+        0,
+        1,
+        positions[0].to_u64(),
+        positions[2].to_u64() + 5,
+        u64::MAX,
+        0,
+    ] {
+        let gate = Position::from_u64(gate);
+        log.set_gate(gate);
+        let mut reader = log.reader_with(From::Start, gated.clone()).unwrap();
+        let mut seen = Vec::new();
+        while let Some(record) = reader.try_next().unwrap() {
+            seen.push(record.position());
+        }
+        // A record is seen when all of it lies before the gate.
+        let before = positions
+            .iter()
+            .filter(|at| at.to_u64() + 31_252 <= gate.to_u64())
+            .count();
+        assert_eq!(seen, positions[..before], "gate {gate}");
+        assert!(log.reader_with(From::End, gated.clone()).is_ok());
+    }
+}
