@@ -16,10 +16,7 @@ pub(crate) enum Ground {
     /// The simulated disk, driven by the test.
     Sim { direct: bool, seed: u64 },
     /// A real one.
-    Real {
-        disk: Arc<dyn Disk>,
-        threaded: bool,
-    },
+    Real { disk: Arc<dyn Disk>, threaded: bool },
 }
 
 /// How a process ends without closing its log.

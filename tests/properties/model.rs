@@ -105,7 +105,13 @@ impl Model {
     }
 
     /// A record was appended on its own.
-    pub(crate) fn appended(&mut self, position: Position, seed: u64, len: usize, before: SystemTime) {
+    pub(crate) fn appended(
+        &mut self,
+        position: Position,
+        seed: u64,
+        len: usize,
+        before: SystemTime,
+    ) {
         self.push(Expected {
             position,
             frame_end: plus(position, 16 + len),
@@ -143,8 +149,7 @@ impl Model {
 
     fn push(&mut self, record: Expected) {
         assert!(
-            self.highest
-                .is_none_or(|highest| highest < record.position),
+            self.highest.is_none_or(|highest| highest < record.position),
             "{} was given out before",
             record.position
         );

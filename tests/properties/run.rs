@@ -56,7 +56,16 @@ impl Run {
     pub(crate) fn all(mut self, ops: &[Op]) -> TestResult {
         for (index, op) in ops.iter().enumerate() {
             if std::env::var_os("RINGBOLT_TRACE").is_some() {
-                eprintln!("{op:?} {:?}..{:?} durable {:?} readers {:?}", self.machine.log().start(), self.machine.log().end(), self.machine.log().durable().get(), self.readers.iter().map(|w| (w.reader.position(), w.from)).collect::<Vec<_>>());
+                eprintln!(
+                    "{op:?} {:?}..{:?} durable {:?} readers {:?}",
+                    self.machine.log().start(),
+                    self.machine.log().end(),
+                    self.machine.log().durable().get(),
+                    self.readers
+                        .iter()
+                        .map(|w| (w.reader.position(), w.from))
+                        .collect::<Vec<_>>()
+                );
             }
             self.one(op)
                 .map_err(|what| format!("operation {index}, {op:?}: {what}"))?;
@@ -107,7 +116,10 @@ impl Run {
         let before = self.machine.now();
         let seeds = self.model.seeds(lens.len());
         let records: Vec<_> = seeds.into_iter().zip(lens.iter().copied()).collect();
-        let bytes: Vec<_> = records.iter().map(|&(seed, len)| payload(seed, len)).collect();
+        let bytes: Vec<_> = records
+            .iter()
+            .map(|&(seed, len)| payload(seed, len))
+            .collect();
         let append = |log: &ringbolt::Log| log.try_append_batch(&bytes).map(owned);
         let ticket = self.machine.append(append);
         self.model
@@ -121,7 +133,10 @@ impl Run {
         let bytes = payload(seed, len);
         let ticket = self.machine.append(|log| {
             let mut claim = log.try_claim(len)?;
-            assert!(claim.iter().all(|&byte| byte == 0), "a claim is zero at first");
+            assert!(
+                claim.iter().all(|&byte| byte == 0),
+                "a claim is zero at first"
+            );
             claim.copy_from_slice(&bytes);
             Ok(commit.then(|| owned(claim.commit())))
         });
@@ -134,12 +149,14 @@ impl Run {
     /// A closure that panics halfway through its record leaves no record.
     fn panic(&mut self, len: usize) {
         let outcome = self.machine.ask(|log| {
-            let append = || log.append_with(len, |buffer| {
-                let half = buffer.len() / 2;
-                buffer[..half].fill(0xa5);
-                // Past the hook, which would print.
-                resume_unwind(Box::new("halfway"));
-            });
+            let append = || {
+                log.append_with(len, |buffer| {
+                    let half = buffer.len() / 2;
+                    buffer[..half].fill(0xa5);
+                    // Past the hook, which would print.
+                    resume_unwind(Box::new("halfway"));
+                })
+            };
             catch_unwind(AssertUnwindSafe(append)).is_err()
         });
         assert!(outcome, "the panic goes on");
@@ -180,14 +197,19 @@ impl Run {
     }
 
     fn trim(&mut self, pick: &Pick) -> TestResult {
-        let Some(at) = self.place(pick) else { return Ok(()) };
+        let Some(at) = self.place(pick) else {
+            return Ok(());
+        };
         let before = self.machine.log().durable().get();
         let outcome = self.machine.ask(|log| log.trim(at));
         let after = self.machine.log().durable().get();
         match outcome {
             Ok(start) => {
                 ensure!(at <= after, "trimmed to {at} while {after} was durable");
-                ensure!(start >= at, "trimmed to {at}, and the log begins at {start}");
+                ensure!(
+                    start >= at,
+                    "trimmed to {at}, and the log begins at {start}"
+                );
                 self.model.trim(at);
                 let told = self.machine.log().start();
                 let start = self.model.start();
@@ -207,10 +229,17 @@ impl Run {
     }
 
     fn truncate(&mut self, pick: &Pick) -> TestResult {
-        let Some(at) = self.place(pick) else { return Ok(()) };
+        let Some(at) = self.place(pick) else {
+            return Ok(());
+        };
         let start = self.machine.log().start();
         let end = self.machine.log().end();
-        let record = self.model.records.iter().find(|r| r.position == at).cloned();
+        let record = self
+            .model
+            .records
+            .iter()
+            .find(|r| r.position == at)
+            .cloned();
         match self.machine.ask(|log| log.truncate(at)) {
             Ok(next) => {
                 ensure!(at >= start, "cut before the start, {start}");
@@ -302,7 +331,11 @@ impl Run {
             }
             From::Position(position) => {
                 let at = self.model.index_from(position);
-                ensure!(next <= at, "asked for {position}, got {}", reader.position());
+                ensure!(
+                    next <= at,
+                    "asked for {position}, got {}",
+                    reader.position()
+                );
             }
             _ => ensure!(next == 0, "{next} records are before the start"),
         }
@@ -348,9 +381,9 @@ impl Run {
         let mut watcher = self.readers.swap_remove(index);
         let stepped = match *how {
             How::Each(count) => (0..count).try_for_each(|_| self.step_once(&mut watcher, take)),
-            How::Batch { records, bytes } => self.step_once(&mut watcher, |reader| {
-                take_batch(reader, records, bytes)
-            }),
+            How::Batch { records, bytes } => {
+                self.step_once(&mut watcher, |reader| take_batch(reader, records, bytes))
+            }
             How::Async => self.step_once(&mut watcher, take_async),
             How::Share => self.step_once(&mut watcher, take_shared),
         };
@@ -371,14 +404,20 @@ impl Run {
         let taken = match taken {
             Err(error) if error.kind() == ErrorKind::Trimmed => {
                 ensure!(stood < start, "{stood} is not trimmed: {error}");
-                ensure!(error.position() == Some(stands), "{error}, and is at {stands}");
+                ensure!(
+                    error.position() == Some(stands),
+                    "{error}, and is at {stands}"
+                );
                 watcher.from = start;
                 watcher.is_cut = false;
                 return Ok(());
             }
             Err(error) if error.kind() == ErrorKind::Cut => {
                 ensure!(watcher.is_cut, "{stood} was not cut: {error}");
-                ensure!(error.position() == Some(stands), "{error}, and is at {stands}");
+                ensure!(
+                    error.position() == Some(stands),
+                    "{error}, and is at {stands}"
+                );
                 watcher.from = stands;
                 watcher.is_cut = false;
                 return Ok(());
@@ -387,7 +426,10 @@ impl Run {
             Ok(taken) => taken,
         };
         let missed = self.model.trimmed.iter().find(|at| **at >= watcher.from);
-        ensure!(missed.is_none(), "at {stood}, and {missed:?} was trimmed, nobody says so");
+        ensure!(
+            missed.is_none(),
+            "at {stood}, and {missed:?} was trimmed, nobody says so"
+        );
         ensure!(!watcher.is_cut, "at {stood}, beyond a cut, nobody says so");
         self.compare(watcher.from, &taken, &horizon)?;
         if let Some((position, _)) = taken.last() {
@@ -451,7 +493,9 @@ impl Run {
     }
 
     fn read_from(&mut self, pick: &Pick) -> TestResult {
-        let Some(at) = self.place(pick) else { return Ok(()) };
+        let Some(at) = self.place(pick) else {
+            return Ok(());
+        };
         let log = self.machine.log();
         let is_record = self.model.records.iter().any(|r| r.position == at);
         let is_trimmed = at < log.start();
@@ -508,7 +552,10 @@ impl Run {
         }
         let end = self.machine.log().end();
         let error = self.machine.log().append(b"late").map(owned).unwrap_err();
-        ensure!(error.kind() == ErrorKind::Closed, "appending to a closed log: {error}");
+        ensure!(
+            error.kind() == ErrorKind::Closed,
+            "appending to a closed log: {error}"
+        );
         for mut watcher in std::mem::take(&mut self.readers) {
             self.drain_closed(&mut watcher)?;
         }
@@ -594,7 +641,10 @@ type Taken = ringbolt::Result<Vec<(Position, Vec<u8>)>>;
 
 fn take(reader: &mut Reader) -> Taken {
     let record = reader.try_next()?;
-    Ok(record.into_iter().map(|r| (r.position(), r.to_vec())).collect())
+    Ok(record
+        .into_iter()
+        .map(|r| (r.position(), r.to_vec()))
+        .collect())
 }
 
 fn take_batch(reader: &mut Reader, records: usize, bytes: usize) -> Taken {
@@ -604,7 +654,10 @@ fn take_batch(reader: &mut Reader, records: usize, bytes: usize) -> Taken {
     assert!((1..=records).contains(&batch.len()));
     let taken: Vec<_> = batch.iter().map(|r| (r.position(), r.to_vec())).collect();
     let sum: usize = taken.iter().map(|(_, payload)| payload.len()).sum();
-    assert!(sum <= bytes || taken.len() == 1, "{sum} bytes instead of {bytes}");
+    assert!(
+        sum <= bytes || taken.len() == 1,
+        "{sum} bytes instead of {bytes}"
+    );
     Ok(taken)
 }
 
@@ -657,5 +710,7 @@ fn frame_begin(record: &Expected) -> Position {
 }
 
 fn closed_without_error() -> ringbolt::Error {
-    "the reader of a closed log waits".parse::<Position>().unwrap_err()
+    "the reader of a closed log waits"
+        .parse::<Position>()
+        .unwrap_err()
 }
