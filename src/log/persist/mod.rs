@@ -256,7 +256,7 @@ impl Persist {
             match request {
                 Request::Close => self.shut_for_close(),
                 Request::Trim(position, reply) => self.trim(position, Some(reply)),
-                Request::Truncate(position, reply) => self.shut_for_truncate(position, reply),
+                Request::Truncate(cut, reply) => self.shut_for_truncate(cut, reply),
                 Request::Retry => self.retry_make(),
                 Request::Made(made) => {
                     self.jobs -= 1;

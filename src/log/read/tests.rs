@@ -651,3 +651,15 @@ fn a_reader_at_the_begin_of_a_segment_that_is_cut_off_is_told() {
     rig.ask(|log| log.truncate(positions[0])).unwrap();
     assert_eq!(reader.try_next().unwrap_err().kind(), ErrorKind::Cut);
 }
+
+#[test]
+fn a_log_is_cut_before_a_batch_at_whose_first_record_it_starts() {
+    let mut rig = Rig::new();
+    let batch = Rig::at(rig.log.try_append_batch(&["one", "two"]));
+    rig.flush();
+    rig.ask(|log| log.trim(batch)).unwrap();
+    let next = rig.ask(|log| log.truncate(batch)).unwrap();
+    assert_eq!(rig.fill(0..1, 9), [next]);
+    let mut reader = rig.log.reader(From::Start).unwrap();
+    assert_eq!(drain(&mut reader), [(next, numbered(0, 9))]);
+}
