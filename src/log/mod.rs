@@ -40,7 +40,7 @@ pub use ticket::{Acknowledged, Ticket};
 pub use view::{LogView, ViewReader, ViewRecord};
 pub use watch::Durable;
 
-use self::core::{Reply, Request};
+use self::core::{Cut, Reply, Request};
 use crate::sync::atomic::Ordering::Relaxed;
 use append::Patience;
 use ticket::Shared;
@@ -337,7 +337,7 @@ impl Log {
     /// [`ErrorKind::WouldBlock`] while another truncation runs, or what made the log fail.
     pub fn truncate(&self, position: Position) -> Result<Position> {
         let place = read::frame_at(self.core(), position);
-        let position = match place {
+        let frame = match place {
             // Others may be about to commit it: by then everything before it is on disk.
             Err(error) if error.kind() == ErrorKind::NoRecord => {
                 self.durable().wait_for(self.end())?;
@@ -345,7 +345,15 @@ impl Log {
             }
             place => place?,
         };
-        self.ask(|reply| Request::Truncate(position, reply))
+        self.ask(|reply| {
+            Request::Truncate(
+                Cut {
+                    record: position,
+                    frame,
+                },
+                reply,
+            )
+        })
     }
 
     /// [`Log::trim`], awaited. Dropped before it is done, the future leaves the trim to go on.
@@ -365,15 +373,23 @@ impl Log {
     /// Those of [`Log::truncate`].
     pub async fn truncate_async(&self, position: Position) -> Result<Position> {
         let place = read::frame_at(self.core(), position);
-        let position = match place {
+        let frame = match place {
             Err(error) if error.kind() == ErrorKind::NoRecord => {
                 self.durable().reached(self.end()).await?;
                 read::frame_at(self.core(), position)?
             }
             place => place?,
         };
-        self.ask_async(|reply| Request::Truncate(position, reply))
-            .await
+        self.ask_async(|reply| {
+            Request::Truncate(
+                Cut {
+                    record: position,
+                    frame,
+                },
+                reply,
+            )
+        })
+        .await
     }
 
     fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {

@@ -60,7 +60,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
     }));
     core.tail.ready(FIRST_GENERATION, Arc::clone(&begun.image));
     let first = if begun.resumed {
-        reopen(&core, &begun, &found)
+        reopen(&core, &begun, &found)?
     } else {
         begun.at
     };
@@ -73,8 +73,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         segment: begun.segment,
         image: begun.image,
         memory: begun.memory,
-        at: begun.at.offset_bytes(),
-        resumed: begun.resumed,
+        at: first.offset_bytes(),
         records_total: found.records_total,
         last_time_unix_ns: found.time_last_unix_ns,
         epoch: begun.epoch,
@@ -91,14 +90,16 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
 }
 
 /// Writes the checkpoint that says "opened again" behind the clean one, and padding to its block's
-/// end. The persister writes this block first, and alone: it holds one sector's worth, so that it
-/// is there whole or not at all, and nothing that lies beyond it can be there without it. Returns
-/// where appending begins.
-fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Position {
-    let block = u64::from(begun.segment.header.block_bytes);
+/// end, and makes it durable: from then on no opening takes the clean close for the log's end. So
+/// nothing that lies beyond it can be there without it, and no position behind it is given out
+/// anew, should all of that be lost. It holds one sector's worth: it is there whole or not at all.
+/// Returns where appending begins.
+fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Result<Position> {
+    let at = |error| Error::io("reopening the last segment", error).at_path(&core.path);
+    let (offset, block) = (begun.at.offset_bytes(), begun.segment.header.block_bytes);
     let claimed = core
         .tail
-        .behind_end(FIRST_GENERATION, begun.at.offset_bytes(), block);
+        .behind_end(FIRST_GENERATION, offset, u64::from(block));
     let next = claimed.end();
     claimed.checkpoint(&Checkpoint {
         log_id: core.log_id,
@@ -108,7 +109,11 @@ fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Position {
         records: found.records_total,
         clean: false,
     });
-    next
+    let mut bytes = AlignedBuf::new(block as usize).map_err(at)?;
+    begun.memory.copy_to(offset as usize, &mut bytes);
+    begun.segment.file.write_at(&bytes, offset).map_err(at)?;
+    core.set_durable(next);
+    Ok(next)
 }
 
 /// Checks that `path` is a directory of ours to write to, and opens it.
