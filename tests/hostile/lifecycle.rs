@@ -130,7 +130,7 @@ fn the_engines_handle_may_go_before_its_logs() {
     let log = options().open_on(&engine, "/log").unwrap();
     drop(engine);
     for n in 0..20 {
-        log.append(&payload(n, 100_000)).unwrap();
+        let _ = log.append(&payload(n, 100_000)).unwrap();
     }
     log.flush().unwrap();
     let mut reader = log.reader(From::Start).unwrap();
