@@ -69,7 +69,8 @@ pub(crate) struct Recovered {
     /// No checkpoint's time may be less.
     pub(crate) time_last_unix_ns: u64,
     /// Files to remove once the tail is settled: ghosts, trimmed and empty segments, unfinished
-    /// files. Segments among them may as well become spares.
+    /// files. Segments among them may as well become spares. By ordinal; without a new commit point,
+    /// those behind the tail must go newest first, each durably, or a link would lead nowhere.
     pub(crate) removable: Vec<String>,
     pub(crate) spares: Vec<String>,
 }
