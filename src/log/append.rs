@@ -59,9 +59,15 @@ impl<'a> Claim<'a> {
         self.claimed().position()
     }
 
-    /// Publishes the record.
+    /// Publishes the record. In a forked child of the process that claimed it does nothing, and the
+    /// ticket tells so.
     pub fn commit(mut self) -> Ticket<'a> {
         let claimed = self.claimed.take().expect("a claim is committed once");
+        if self.core.0.is_forked() {
+            let (position, end) = (claimed.position(), claimed.end());
+            claimed.forget();
+            return Ticket::new(self.core, position, end);
+        }
         commit(self.core, claimed, PLAIN, self.len, 0)
     }
 

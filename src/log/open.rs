@@ -25,6 +25,11 @@ use crate::sync::park::Parker;
 const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
+    if engine.is_forked() {
+        return Err(Error::new(ErrorKind::Forked, "the engine is the parent's")
+            .at_path(path)
+            .remedy("make an engine in the process that uses it"));
+    }
     let disk = engine.disk();
     let dir = open_dir(&**disk, path, options.create)?;
     // Before the lock, which is a file: nothing is left behind in what is not a log.
