@@ -74,7 +74,7 @@ impl Image {
     }
 
     /// The memory; `None` once it went elsewhere.
-    #[cfg(ringbolt_loom)]
+    #[cfg(any(test, ringbolt_loom))]
     pub(crate) fn memory(&self) -> Option<Arc<Region>> {
         self.memory.lock().clone()
     }
