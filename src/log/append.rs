@@ -59,9 +59,15 @@ impl<'a> Claim<'a> {
         self.claimed().position()
     }
 
-    /// Publishes the record.
+    /// Publishes the record. In a forked child of the process that claimed it does nothing, and the
+    /// ticket tells so.
     pub fn commit(mut self) -> Ticket<'a> {
         let claimed = self.claimed.take().expect("a claim is committed once");
+        if self.core.0.is_forked() {
+            let (position, end) = (claimed.position(), claimed.end());
+            claimed.forget();
+            return Ticket::new(self.core, position, end);
+        }
         commit(self.core, claimed, PLAIN, self.len, 0)
     }
 
@@ -177,16 +183,28 @@ pub(crate) fn append_batch<'a>(
         return Err(Error::new(ErrorKind::Invalid, "a batch without records"));
     }
     let len = frame::batch_body_bytes(payloads);
-    let mut claimed = claim_frame(&core.0, BATCH, len, patience)?;
+    let claimed = claim_frame(&core.0, BATCH, len, patience)?;
+    Ok(fill_batch(core, claimed, len, payloads))
+}
+
+/// Writes the records of a batch into its claim. They are the caller's code, which may panic.
+fn fill_batch<'a>(
+    core: &'a Shared,
+    claimed: Claimed<'a>,
+    len: usize,
+    payloads: &[impl AsRef<[u8]>],
+) -> Ticket<'a> {
     let header = BATCH.header_bytes();
-    frame::write_batch(header, claimed.body_mut(BATCH, len), payloads);
-    Ok(commit(
+    let mut filling = Filling {
         core,
-        claimed,
-        BATCH,
-        len,
-        (header + BATCH_COUNT_BYTES) as u64,
-    ))
+        claimed: Some(claimed),
+    };
+    if let Some(claimed) = &mut filling.claimed {
+        frame::write_batch(header, claimed.body_mut(BATCH, len), payloads);
+    }
+    let claimed = filling.claimed.take().expect("nobody took it");
+    let within = (header + BATCH_COUNT_BYTES) as u64;
+    commit(core, claimed, BATCH, len, within)
 }
 
 /// Claims space for a record of `len` bytes, to be filled by the caller.
@@ -374,16 +392,8 @@ pub(crate) async fn append_batch_async<'a>(
         return Err(Error::new(ErrorKind::Invalid, "a batch without records"));
     }
     let len = frame::batch_body_bytes(payloads);
-    when_claimed(core, true, len, |mut claimed, shape| {
-        let header = shape.header_bytes();
-        frame::write_batch(header, claimed.body_mut(shape, len), payloads);
-        commit(
-            core,
-            claimed,
-            shape,
-            len,
-            (header + BATCH_COUNT_BYTES) as u64,
-        )
+    when_claimed(core, true, len, |claimed, _| {
+        fill_batch(core, claimed, len, payloads)
     })
     .await
 }

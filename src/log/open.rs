@@ -25,14 +25,19 @@ use crate::sync::park::Parker;
 const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
+    if engine.is_forked() {
+        return Err(Error::new(ErrorKind::Forked, "the engine is the parent's")
+            .at_path(path)
+            .remedy("make an engine in the process that uses it"));
+    }
     let disk = engine.disk();
     let dir = open_dir(&**disk, path, options.create)?;
-    // Not even a lock is left in a folder that is somebody else's.
-    recover::refuse_foreign_folder(&*dir)?;
+    // Before the lock, which is a file: nothing is left behind in what is not a log.
+    recover::check_place(&*dir, options.create)?;
     let lock = lock(&*dir, options.lock_timeout)?;
     let found = recover::recover(&*dir)?;
     if matches!(found.tail, Recovery::Fresh) && !options.create {
-        return Err(Error::new(ErrorKind::NotALog, "the directory is empty").at_path(path));
+        return Err(recover::empty(&*dir));
     }
     let opening = Opening {
         disk: &**disk,
@@ -60,7 +65,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
     }));
     core.tail.ready(FIRST_GENERATION, Arc::clone(&begun.image));
     let first = if begun.resumed {
-        reopen(&core, &begun, &found)
+        reopen(&core, &begun, &found)?
     } else {
         begun.at
     };
@@ -73,13 +78,16 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         segment: begun.segment,
         image: begun.image,
         memory: begun.memory,
-        at: begun.at.offset_bytes(),
-        resumed: begun.resumed,
+        at: first.offset_bytes(),
         records_total: found.records_total,
         last_time_unix_ns: found.time_last_unix_ns,
         epoch: begun.epoch,
         ordinal_max: begun.ordinal_max,
     })));
+    // The engine may have ended, or failed, before.
+    if let Some(error) = core.failure() {
+        return Err(error.clone());
+    }
     Ok(Log(Arc::new(Handle {
         core: Shared(core),
         engine: engine.clone(),
@@ -87,14 +95,16 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
 }
 
 /// Writes the checkpoint that says "opened again" behind the clean one, and padding to its block's
-/// end. The persister writes this block first, and alone: it holds one sector's worth, so that it
-/// is there whole or not at all, and nothing that lies beyond it can be there without it. Returns
-/// where appending begins.
-fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Position {
-    let block = u64::from(begun.segment.header.block_bytes);
+/// end, and makes it durable: from then on no opening takes the clean close for the log's end. So
+/// nothing that lies beyond it can be there without it, and no position behind it is given out
+/// anew, should all of that be lost. It holds one sector's worth: it is there whole or not at all.
+/// Returns where appending begins.
+fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Result<Position> {
+    let at = |error| Error::io("reopening the last segment", error).at_path(&core.path);
+    let (offset, block) = (begun.at.offset_bytes(), begun.segment.header.block_bytes);
     let claimed = core
         .tail
-        .behind_end(FIRST_GENERATION, begun.at.offset_bytes(), block);
+        .behind_end(FIRST_GENERATION, offset, u64::from(block));
     let next = claimed.end();
     claimed.checkpoint(&Checkpoint {
         log_id: core.log_id,
@@ -104,7 +114,11 @@ fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Position {
         records: found.records_total,
         clean: false,
     });
-    next
+    let mut bytes = AlignedBuf::new(block as usize).map_err(at)?;
+    begun.memory.copy_to(offset as usize, &mut bytes);
+    begun.segment.file.write_at(&bytes, offset).map_err(at)?;
+    core.set_durable(next);
+    Ok(next)
 }
 
 /// Checks that `path` is a directory of ours to write to, and opens it.
@@ -142,19 +156,21 @@ pub(crate) fn open_dir(disk: &dyn Disk, path: &Path, create: bool) -> Result<Arc
 
 fn lock(dir: &dyn Dir, timeout: Duration) -> Result<Arc<dyn File>> {
     let at = |error| Error::io("locking the log", error).at_path(dir.path().join(LOCK_NAME));
-    let deadline = Instant::now() + timeout;
+    // A time that no clock reaches is no limit.
+    let deadline = Instant::now().checked_add(timeout);
     let parker = Parker::new();
     loop {
         if let Some(lock) = dir.lock(LOCK_NAME).map_err(at)? {
             return Ok(lock);
         }
         let now = Instant::now();
-        if now >= deadline {
+        if deadline.is_some_and(|deadline| now >= deadline) {
             return Err(Error::new(ErrorKind::Locked, "")
                 .at_path(dir.path())
                 .remedy("close the other writer; reading and verifying need no lock"));
         }
-        parker.park(Some(deadline.min(now + LOCK_RETRY)));
+        let retry = now + LOCK_RETRY;
+        parker.park(Some(deadline.map_or(retry, |deadline| retry.min(deadline))));
     }
 }
 
@@ -332,7 +348,10 @@ impl Opening<'_> {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 removed => removed.map_err(|error| io(&format!("removing {name}"), error))?,
             }
-            if resumed && segment::parse_file_name(name) > Some(found.segments.last().map_or(0, |last| last.header.ordinal)) {
+            if resumed
+                && segment::parse_file_name(name)
+                    > Some(found.segments.last().map_or(0, |last| last.header.ordinal))
+            {
                 sync()?;
             }
         }
