@@ -50,7 +50,7 @@ fn posix_buffered() {
 fn kill_loop(backend: &str, seed: u64) {
     let folder = Folder::new();
     let dir = &folder.log();
-    let mut random = Random(seed * 0x9e37_79b9_7f4a_7c15);
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut runs: Vec<Run> = Vec::new();
     for run in 0..(KILLS / RUNGS) as u64 {
         // Small numbers hit the first groups and the recovery before them, large ones rollovers.
