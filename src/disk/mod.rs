@@ -180,7 +180,9 @@ pub trait File: fmt::Debug + Send + Sync + 'static {
     /// [`File::read_at`]. For headers and other rare writes; the log's own go through a [`Queue`].
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Makes all that was written durable, by whoever wrote it.
+    /// Makes all that was written durable, by whoever wrote it. What is read afterwards comes from
+    /// the disk, not from a cache: after a write or a sync that failed, a cache may go on showing
+    /// bytes that never came to the disk, as if they were clean.
     fn sync(&self) -> io::Result<()>;
 
     /// Reserves space for `len` bytes, in full, and makes the file that long, durably.

@@ -5,8 +5,10 @@
 //! committed corpora on a stable compiler.
 
 mod frame;
+mod operations;
 
 pub use frame::frame;
+pub use operations::operations;
 
 /// A test case's bytes, used up from the front. What is missing reads as zero, so that every
 /// prefix of a case is a case, and the fuzzer can shorten freely.

@@ -14,7 +14,7 @@ use crate::log::options::{LogOptions, Preallocation};
 use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
 use crate::log::position::{ORDINAL_MAX, Position};
 use crate::log::recover::{self, Found, LOCK_NAME, Recovered, Tail as Recovery};
-use crate::log::segment::{Header, Link, frames_of};
+use crate::log::segment::{self, Header, Link, frames_of};
 use crate::log::tail::Tail;
 use crate::log::tail::image::{self, Image};
 use crate::log::ticket::Shared;
@@ -41,7 +41,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
     let spares = Arc::new(Spares::new(found.spares.clone()));
     let begun = opening.begin(&found, &spares)?;
     // Whatever is in nobody's chain goes now that the commit point is durable.
-    opening.clean_up(&found)?;
+    opening.clean_up(&found, begun.resumed)?;
     let tail = opening.tail(&begun)?;
     #[cfg(feature = "tracing")]
     tracing::info!(path = %path.display(), at = %begun.at, resumed = begun.resumed, "log opened");
@@ -320,20 +320,33 @@ impl Opening<'_> {
     }
 
     /// Removes what is in nobody's chain: ghosts, trimmed segments, unfinished files.
-    fn clean_up(&self, found: &Recovered) -> Result<()> {
-        for name in &found.removable {
+    ///
+    /// Without a new segment that is the chain's newest, what was made ahead must go newest first,
+    /// each durably: one that is left, and names one that is gone, looks like damage.
+    fn clean_up(&self, found: &Recovered, resumed: bool) -> Result<()> {
+        let io = |what: &str, error| self.io(what, error);
+        let sync = || {
+            let synced = self.dir.sync();
+            synced.map_err(|error| io("syncing the directory", error))
+        };
+        for name in found.removable.iter().rev() {
             match self.dir.unlink(name) {
                 // An unfinished file may have served for the segment that was just made.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                removed => removed.map_err(|e| self.io(&format!("removing {name}"), e))?,
+                removed => removed.map_err(|error| io(&format!("removing {name}"), error))?,
+            }
+            if resumed
+                && segment::parse_file_name(name)
+                    > Some(found.segments.last().map_or(0, |last| last.header.ordinal))
+            {
+                sync()?;
             }
         }
-        if !found.removable.is_empty() {
-            self.dir
-                .sync()
-                .map_err(|error| self.io("syncing the directory", error))?;
+        if found.removable.is_empty() {
+            Ok(())
+        } else {
+            sync()
         }
-        Ok(())
     }
 
     fn tail(&self, begun: &Begun) -> Result<Tail> {

@@ -228,6 +228,12 @@ pub(crate) fn sync_data(file: BorrowedFd<'_>) -> io::Result<()> {
     Ok(retry_on_intr(|| kernel::fdatasync(file))?)
 }
 
+/// Has the kernel forget the file's clean pages, so that reading asks the disk. Pages that are
+/// mapped or in use stay.
+pub(crate) fn drop_cache(file: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(kernel::fadvise(file, 0, None, kernel::Advice::DontNeed)?)
+}
+
 /// Reads until `buf` is full or the file ends; returns the bytes read.
 pub(crate) fn read_at(file: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;

@@ -238,17 +238,17 @@ impl State {
         }
     }
 
-    /// Makes all of a file's cached bytes durable but the doomed ones.
+    /// Makes all of a file's cached bytes durable but the doomed ones, which are gone with the
+    /// cache: see [`File::sync`](crate::disk::File::sync).
     pub(super) fn sync_file(&mut self, inode: InodeId) {
         let (synced, rest) = std::mem::take(&mut self.unsynced)
             .into_iter()
-            .partition::<Vec<_>, _>(|piece| piece.inode == inode && !piece.doomed);
+            .partition::<Vec<_>, _>(|piece| piece.inode == inode);
         self.unsynced = rest;
-        for piece in synced {
+        for piece in synced.into_iter().filter(|piece| !piece.doomed) {
             piece.write_to(&mut self.durable);
         }
-        let is_clean = !self.unsynced.iter().any(|piece| piece.inode == inode);
-        if let Some(file) = self.durable.files.get(&inode).filter(|_| is_clean) {
+        if let Some(file) = self.durable.files.get(&inode) {
             // The two are equal now: share them.
             self.view.files.insert(inode, Arc::clone(file));
         }

@@ -168,11 +168,16 @@ impl Model {
     /// After an opening: what was found becomes what is certain.
     pub(super) fn recovered(&mut self, start: Position, found: &[(Position, Vec<u8>)]) {
         self.check_start(start, found.is_empty());
-        let first = self.first(start);
+        let mut first = self.first(start);
+        if found.is_empty() && !self.retains {
+            // Cut to nothing, it begins where it goes on.
+            first = first.min(self.first(*self.start.end()));
+        }
         self.check_records(first, found);
         let end = first + found.len();
+        let cut = |at: usize| at == end || found.is_empty() && at < end;
         assert!(
-            end >= self.certain || self.maybe_cut == Some(end),
+            end >= self.certain || self.maybe_cut.is_some_and(cut),
             "{end} records, and {} were acknowledged",
             self.certain
         );
@@ -190,7 +195,8 @@ impl Model {
     fn check_start(&self, start: Position, nothing: bool) {
         // Where no record lies in between, one place is as good as the other.
         let begin = self.first(*self.start.end());
-        let moved = self.first(start) > begin && !(nothing && self.certain <= begin);
+        let emptied = nothing && self.maybe_cut.unwrap_or(self.certain).min(self.certain) <= begin;
+        let moved = self.first(start) > begin && !emptied;
         assert!(
             start >= *self.start.start() && (self.retains || !moved),
             "the log begins at {start}, not in {:?}",

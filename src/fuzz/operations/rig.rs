@@ -112,23 +112,6 @@ impl Rig {
                 Err(_) if self.disk.has_crashed() => self.crash(source),
                 Err(error) => {
                     self.tell(format_args!("opening: {error}"));
-                    use crate::disk::Disk;
-                    if let Ok(dir) = self.disk.open_dir("/log".as_ref()) {
-                        for entry in dir.list().unwrap() {
-                            let bytes = self.disk.read_file(format!("/log/{}", entry.name)).unwrap();
-                            let durable = self.disk.read_file_durable(format!("/log/{}", entry.name)).ok();
-                            let header = bytes.get(..4096).map(crate::log::segment::Header::parse);
-                            eprintln!("  {} {} {:?}\n    durable same: {:?}", entry.name, entry.len, header, durable.map(|d| d == bytes));
-                            if let Some(Ok(Some(header))) = header {
-                                let mut at = 4096;
-                                while let Ok((frame, len)) = crate::log::frame::parse(crate::log::frame::Check::Verify(header.seed()), Position::new(header.ordinal, at as u64), &bytes[at..]) {
-                                    let text = format!("{frame:?}"); eprintln!("    {at} {len} {}", &text[..text.len().min(200)]);
-                                    at += len;
-                                }
-                                eprintln!("    footer {:?}", crate::log::segment::Footer::parse(&bytes[bytes.len()-4096..]).map(|f| (f.end_bytes, f.log_start)));
-                            }
-                        }
-                    }
                     assert!(self.faulty.get(), "opening: {error}");
                     assert_ne!(error.kind(), ErrorKind::Damaged, "opening: {error}");
                     self.mend();
@@ -270,9 +253,12 @@ impl Opened {
         append: impl Fn(&Log) -> Result<Ticket<'static>>,
     ) -> Result<Position> {
         let mut appended = append(&self.log);
-        if matches!(&appended, Err(error) if error.kind() == ErrorKind::WouldBlock) {
-            self.settle(rig, model);
-            appended = append(&self.log);
+        // Once for what is not on disk yet, once more for the padding at a segment's end.
+        for _ in 0..2 {
+            if matches!(&appended, Err(error) if error.kind() == ErrorKind::WouldBlock) {
+                self.settle(rig, model);
+                appended = append(&self.log);
+            }
         }
         let ticket = appended?;
         let position = ticket.position();

@@ -211,11 +211,17 @@ impl Persist {
         for reply in self.start.take_replies().chain(self.shut.take_reply()) {
             reply.send(Err(error.clone()));
         }
-        let requests = std::mem::take(&mut *self.core.requests.lock());
-        for request in requests {
+        let mut asked = Vec::new();
+        // The keeper's answers stay: a log is through only when its jobs are.
+        self.core.requests.lock().retain(|request| {
             if let Request::Trim(_, reply) | Request::Truncate(_, reply) = request {
-                reply.send(Err(error.clone()));
+                asked.push(reply.clone());
+                return false;
             }
+            true
+        });
+        for reply in asked {
+            reply.send(Err(error.clone()));
         }
     }
 
