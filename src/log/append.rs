@@ -36,6 +36,56 @@ pub(crate) enum Patience {
 /// something else meanwhile. For that reason it can be neither sent to another thread nor held
 /// across an await in a task that moves between threads. One that is forgotten makes the log fail
 /// as [`ErrorKind::Stalled`] after [`stall_limit`](crate::LogOptions::stall_limit).
+///
+/// ```
+/// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-claim-{}", std::process::id()));
+/// # let log = ringbolt::Log::open(&dir)?;
+/// let mut claim = log.claim(8)?;
+/// claim.copy_from_slice(&17u64.to_le_bytes());
+/// claim.commit().wait()?;
+/// # log.close()?;
+/// # std::fs::remove_dir_all(&dir).ok();
+/// # Ok::<(), ringbolt::Error>(())
+/// ```
+///
+/// Another thread cannot have it:
+///
+/// ```compile_fail,E0277
+/// # fn wrong(log: &ringbolt::Log) -> ringbolt::Result<()> {
+/// let claim = log.claim(8)?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || drop(claim));
+/// });
+/// # Ok(())
+/// # }
+/// ```
+///
+/// nor a task that may wake on another thread; what is filled by awaiting is gathered first, and
+/// claimed when it is there:
+///
+/// ```compile_fail
+/// # async fn receive(_: &mut [u8]) {}
+/// # fn spawn(_: impl Future + Send + 'static) {}
+/// # fn wrong(log: ringbolt::Log) {
+/// spawn(async move {
+///     let mut claim = log.claim(8)?;
+///     receive(&mut claim).await;
+///     claim.commit().await
+/// });
+/// # }
+/// ```
+///
+/// ```
+/// # async fn receive(_: &mut [u8]) {}
+/// # fn spawn(_: impl Future + Send + 'static) {}
+/// # fn right(log: ringbolt::Log) {
+/// spawn(async move {
+///     let mut gathered = [0; 8];
+///     receive(&mut gathered).await;
+///     log.append_async(&gathered).await?.await
+/// });
+/// # }
+/// ```
 #[must_use = "a claim that is dropped becomes padding"]
 pub struct Claim<'a> {
     core: &'a Shared,

@@ -320,7 +320,8 @@ impl Log {
         watch::end(self.core())
     }
 
-    /// Moves the gate up to which readers of [gated](crate::Visibility::Gated) visibility see.
+    /// Moves the gate up to which readers of [gated](crate::Visibility::Gated) visibility see. It
+    /// may move back, too: what they have not read yet is hidden again.
     pub fn set_gate(&self, position: Position) {
         self.core().set_gate(position);
     }

@@ -663,3 +663,20 @@ fn a_log_is_cut_before_a_batch_at_whose_first_record_it_starts() {
     let mut reader = rig.log.reader(From::Start).unwrap();
     assert_eq!(drain(&mut reader), [(next, numbered(0, 9))]);
 }
+
+#[test]
+fn a_gate_that_moves_back_hides_what_was_not_read_yet() {
+    let mut rig = Rig::new();
+    let batch = Rig::at(rig.log.try_append_batch(&["one", "two"]));
+    rig.flush();
+    rig.log.set_gate(rig.log.end());
+    let mut reader = rig
+        .log
+        .reader_with(From::Start, with(Visibility::Gated))
+        .unwrap();
+    assert_eq!(&*reader.try_next().unwrap().unwrap(), b"one");
+    rig.log.set_gate(batch);
+    assert!(reader.try_next().unwrap().is_none());
+    rig.log.set_gate(rig.log.end());
+    assert_eq!(&*reader.try_next().unwrap().unwrap(), b"two");
+}
