@@ -1,4 +1,4 @@
-#![doc = "Ringbolt."]
+#![doc = include_str!("README.md")]
 #![deny(unsafe_code)]
 
 pub mod disk;

@@ -514,6 +514,8 @@ fn threads_are_told(class: OpClass, after: u64) {
         .unwrap();
     let log = options()
         .unsynced_bytes(100_000)
+        // Every segment is allocated, so that the fault finds its operation.
+        .spare_segments(0)
         .open_on(&engine, common::DIR)
         .unwrap();
     let (done, ended) = mpsc::channel();

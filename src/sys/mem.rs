@@ -1,5 +1,6 @@
 //! Memory that is shared with the kernel: tail images, aligned buffers, mapped segments.
 
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -107,18 +108,35 @@ impl fmt::Debug for Region {
 }
 
 /// A zeroed buffer of our own whose address is page-aligned, for direct reads and writes.
+///
+/// From the allocator, not a mapping: buffers that come and go then find their pages present.
 pub struct AlignedBuf {
-    region: Region,
+    base: NonNull<u8>,
+    layout: Layout,
     len: usize,
 }
+
+// SAFETY: the buffer owns its memory as a `Vec` does.
+unsafe impl Send for AlignedBuf {}
+// SAFETY: as above.
+unsafe impl Sync for AlignedBuf {}
 
 impl AlignedBuf {
     /// `len` zeroed bytes.
     pub fn new(len: usize) -> io::Result<Self> {
-        Ok(Self {
-            region: Region::new(len.max(1))?,
-            len,
-        })
+        let layout = Layout::from_size_align(len.max(1), ALIGN_BYTES)
+            .map_err(|_| io::ErrorKind::OutOfMemory)?;
+        // SAFETY: the layout's size is not 0.
+        let base = unsafe { alloc_zeroed(layout) };
+        let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { base, layout, len })
+    }
+}
+
+impl Drop for AlignedBuf {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `new` with this layout, and freed once.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
     }
 }
 
@@ -126,16 +144,16 @@ impl Deref for AlignedBuf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the region is alive, initialised (zeroed by the kernel), at least `len` long,
-        // and owned by this buffer alone, so `&self` excludes writers.
-        unsafe { std::slice::from_raw_parts(self.region.as_ptr(), self.len) }
+        // SAFETY: allocated and zeroed with at least `len` bytes, and owned by this buffer alone,
+        // so `&self` excludes writers.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`; `&mut self` excludes every other access.
-        unsafe { std::slice::from_raw_parts_mut(self.region.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.len) }
     }
 }
 
@@ -146,6 +164,9 @@ impl fmt::Debug for AlignedBuf {
             .finish()
     }
 }
+
+/// The alignment of buffers: a page, which is all that direct I/O asks of an address.
+const ALIGN_BYTES: usize = 4096;
 
 /// A read-only mapping of a sealed segment.
 ///

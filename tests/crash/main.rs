@@ -26,7 +26,7 @@ use workloads::{WORKLOADS, Workload};
 
 /// About how many states are sampled unless the environment says otherwise; those of wrecks with
 /// few parts in doubt are explored in full, and crashes in recovery, come on top.
-const STATES: usize = 20_000;
+const STATES: usize = 80_000;
 
 #[test]
 fn acknowledged_records_survive_every_crash() {
