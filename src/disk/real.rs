@@ -273,7 +273,11 @@ impl File for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         fs::sync(self.fd.as_fd())?;
-        if self.direct { Ok(()) } else { fs::drop_cache(self.fd.as_fd()) }
+        if self.direct {
+            Ok(())
+        } else {
+            fs::drop_cache(self.fd.as_fd())
+        }
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {

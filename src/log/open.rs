@@ -8,7 +8,7 @@ use crate::disk::{AlignedBuf, Dir, Disk, File, PathKind, Region};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, CoreParts, Segment, Segments, Summary};
-use crate::log::frame::Checkpoint;
+use crate::log::frame::{self, CHECKPOINT_BYTES, Checkpoint, OWNED_FROM};
 use crate::log::make::{self, Plan, Spares};
 use crate::log::options::{LogOptions, Preallocation};
 use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
@@ -57,12 +57,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         durable: begun.at,
     }));
     core.tail.ready(FIRST_GENERATION, Arc::clone(&begun.image));
-    let first = if begun.resumed {
-        reopen(&core, &begun, &found)
-    } else {
-        begun.at
-    };
-    core.tail.restart(FIRST_GENERATION, first.offset_bytes());
+    core.tail.restart(FIRST_GENERATION, begun.at.offset_bytes());
     engine.attach(Box::new(Persist::new(Beginning {
         core: Arc::clone(&core),
         shared: Arc::clone(engine.shared()),
@@ -72,7 +67,6 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         image: begun.image,
         memory: begun.memory,
         at: begun.at.offset_bytes(),
-        resumed: begun.resumed,
         records_total: found.records_total,
         last_time_unix_ns: found.time_last_unix_ns,
         epoch: begun.epoch,
@@ -82,27 +76,6 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         core: Shared(core),
         engine: engine.clone(),
     })))
-}
-
-/// Writes the checkpoint that says "opened again" behind the clean one, and padding to its block's
-/// end. The persister writes this block first, and alone: it holds one sector's worth, so that it
-/// is there whole or not at all, and nothing that lies beyond it can be there without it. Returns
-/// where appending begins.
-fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Position {
-    let block = u64::from(begun.segment.header.block_bytes);
-    let claimed = core
-        .tail
-        .behind_end(FIRST_GENERATION, begun.at.offset_bytes(), block);
-    let next = claimed.end();
-    claimed.checkpoint(&Checkpoint {
-        log_id: core.log_id,
-        watermark: begun.at,
-        log_start: core.start(),
-        time_unix_ns: found.time_last_unix_ns,
-        records: found.records_total,
-        clean: false,
-    });
-    next
 }
 
 /// Checks that `path` is a directory of ours to write to, and opens it.
@@ -257,13 +230,19 @@ impl Opening<'_> {
                 Error::new(ErrorKind::Damaged, "the last segment is too short").at_path(self.path),
             );
         }
-        image::fill_idle(&memory, |bytes| bytes[..len].copy_from_slice(&buffer));
+        let reopened = self.reopen(found, last, at)?;
+        let next = len + reopened.len();
+        image::fill_idle(&memory, |bytes| {
+            bytes[..len].copy_from_slice(&buffer);
+            bytes[len..next].copy_from_slice(&reopened);
+        });
         let summary = Summary {
             records: last.records,
             payload_bytes: last.payload_bytes,
             times: last.times.clone(),
         };
         let file = Arc::clone(&last.file);
+        let at = at.plus(reopened.len() as u64);
         Ok(self.begun(
             last.header,
             file,
@@ -273,6 +252,35 @@ impl Opening<'_> {
             true,
             found.ordinal_max,
         ))
+    }
+
+    /// Makes the block durable that says "opened again" behind the clean end, before any position
+    /// behind it is given away: a crash then leads to a new segment, and no position is used twice.
+    /// The block holds one sector's worth, so that it is there whole or not at all, and nothing
+    /// that lies beyond it can be there without it.
+    fn reopen(&self, found: &Recovered, last: &Found, at: Position) -> Result<AlignedBuf> {
+        let seed = last.header.seed();
+        let mut block = AlignedBuf::new(last.header.block_bytes as usize)
+            .map_err(|e| self.io("mapping memory", e))?;
+        let checkpoint = Checkpoint {
+            log_id: found.log_id,
+            watermark: at,
+            log_start: found.log_start,
+            time_unix_ns: found.time_last_unix_ns,
+            records: found.records_total,
+            clean: false,
+        };
+        let (word, rest) = block.split_at_mut(OWNED_FROM);
+        let owned = rest.first_chunk_mut().expect("a block holds a checkpoint");
+        word.copy_from_slice(&frame::write_checkpoint(seed, at, owned, &checkpoint).to_le_bytes());
+        let pad_bytes = block.len() - CHECKPOINT_BYTES;
+        let (commit, crc) = frame::finish_pad(seed, at.plus(CHECKPOINT_BYTES as u64), pad_bytes);
+        block[CHECKPOINT_BYTES..][..4].copy_from_slice(&commit.to_le_bytes());
+        block[CHECKPOINT_BYTES..][4..8].copy_from_slice(&crc);
+        last.file
+            .write_at(&block, at.offset_bytes())
+            .map_err(|error| self.io("marking the log as opened again", error))?;
+        Ok(block)
     }
 
     #[allow(clippy::too_many_arguments)] // the parts of one struct
@@ -330,7 +338,10 @@ impl Opening<'_> {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 removed => removed.map_err(|error| io(&format!("removing {name}"), error))?,
             }
-            if resumed && segment::parse_file_name(name) > Some(found.segments.last().map_or(0, |last| last.header.ordinal)) {
+            if resumed
+                && segment::parse_file_name(name)
+                    > Some(found.segments.last().map_or(0, |last| last.header.ordinal))
+            {
                 sync()?;
             }
         }

@@ -87,9 +87,6 @@ impl Persist {
 
     /// Whether there is a group to write now.
     pub(super) fn has_group(&self) -> bool {
-        if self.alone && self.in_flight > 0 {
-            return false;
-        }
         let whole: u64 = self
             .live
             .iter()
@@ -125,9 +122,7 @@ impl Persist {
         let front = self.front();
         match self.in_flight {
             0 => Position::from_u64(front.position(front.frontier).to_u64() + 1),
-            depth if depth < DEPTH && !self.alone => {
-                front.position((front.submitted + LARGE).min(self.end))
-            }
+            depth if depth < DEPTH => front.position((front.submitted + LARGE).min(self.end)),
             _ => Position::from_u64(u64::MAX),
         }
     }
@@ -162,15 +157,7 @@ impl Persist {
                 if whole == 0 || self.in_flight >= DEPTH || (small && self.in_flight > 0) {
                     break;
                 }
-                if self.alone && self.in_flight > 0 {
-                    return;
-                }
-                let len = if self.alone {
-                    self.block
-                } else {
-                    whole.min(PIECE_MAX)
-                };
-                self.push_piece(queue, index, from..from + len);
+                self.push_piece(queue, index, from..from + whole.min(PIECE_MAX));
             }
         }
     }

@@ -68,8 +68,6 @@ pub(crate) struct Persist {
     shut: control::Shut,
     /// Jobs of the keeper that have not told yet.
     jobs: usize,
-    /// The first write after a resumed clean close stands alone until it is complete.
-    alone: bool,
     /// What changed since the last `settle`.
     progressed: bool,
     last_active_ns: u64,
@@ -90,8 +88,6 @@ pub(crate) struct Beginning {
     pub(crate) image: Arc<crate::log::tail::image::Image>,
     pub(crate) memory: Arc<Region>,
     pub(crate) at: u64,
-    /// Whether it is the resumed tail of a clean close.
-    pub(crate) resumed: bool,
     pub(crate) records_total: u64,
     pub(crate) last_time_unix_ns: u64,
     pub(crate) epoch: u64,
@@ -112,7 +108,6 @@ impl Persist {
             image,
             memory,
             at,
-            resumed,
             ..
         } = beginning;
         let (first, end) = core.tail.limits();
@@ -150,7 +145,6 @@ impl Persist {
             start,
             shut: control::Shut::Open,
             jobs: 0,
-            alone: resumed,
             progressed: false,
             last_active_ns: now,
             stuck: None,
@@ -381,9 +375,6 @@ impl Client for Persist {
                     break;
                 }
             }
-        }
-        if self.in_flight == 0 {
-            self.alone = false;
         }
         self.publish();
     }
