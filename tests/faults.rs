@@ -10,12 +10,13 @@ mod common;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use common::{Rig, Wakes, options, payload, read_all};
 use ringbolt::disk::Disk as _;
 use ringbolt::disk::sim::{EIO, ENOSPC, Fault, OpClass, SimDisk};
-use ringbolt::{ErrorKind, From, Log, LogOptions, Position, Result, Ticket};
+use ringbolt::{Engine, ErrorKind, From, Log, LogOptions, Position, Result, Ticket};
 
 /// A pending call, and how often it was woken.
 type Pending<T> = (Pin<Box<dyn Future<Output = Result<T>>>>, Arc<Wakes>);
@@ -257,7 +258,7 @@ impl Work {
         self.append(&log, 30)?;
         self.truncate(&log, 16)?;
         self.append(&log, 40)?;
-        for _ in 0..5 {
+        for _ in 0..2 {
             self.append(&log, 250_000)?;
         }
         self.settle(&log)?;
@@ -314,10 +315,10 @@ impl Work {
         let end = Position::from_u64(u64::MAX - 8);
         let waited = self.rig.finish("the watermark", log.durable().reached(end));
         assert_eq!(waited.unwrap_err().kind(), ErrorKind::Io, "{name}");
-        for call in [Rig::trim, Rig::truncate] {
-            let refused = call(&mut self.rig, log, self.entries[0].position);
-            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Io, "{name}");
-        }
+        let refused = self.rig.trim(log, log.start());
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Io, "{name}");
+        let refused = self.rig.truncate(log, log.durable().get());
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Io, "{name}");
         let closed = self.rig.close(log);
         assert_eq!(closed.unwrap_err().kind(), ErrorKind::Io, "{name}");
         self.check_prefix(log);
@@ -401,6 +402,7 @@ fn run(class: OpClass, nth: u64, errno: i32, for_good: bool) -> bool {
         Fault::once
     };
     let name = format!("{class:?} {nth} errno {errno} for good: {for_good}");
+    println!("{name}");
     let disk = SimDisk::new(nth);
     disk.fail(fault(class, nth, errno));
     let mut work = Work::new(&disk, name.clone());
@@ -422,7 +424,7 @@ fn run(class: OpClass, nth: u64, errno: i32, for_good: bool) -> bool {
     disk.record_wrecks();
     disk.create_dir("/probe".as_ref()).ok();
     let wreck = disk.take_wrecks().pop().expect("that was an operation");
-    for state in wreck.crash_states(3, nth).chain(wreck.kill_states(2, nth)) {
+    for state in wreck.crash_states(2, nth).chain(wreck.kill_states(1, nth)) {
         let line = state.describe();
         let found = found_on(&state, &format!("{name}: {line}"));
         work.check(&found, &line);
@@ -486,4 +488,108 @@ each! {
     every_read: Read,
     every_opening: Open,
     every_listing: List,
+}
+
+/// The same for threads, which really sleep: each of them is told, whichever way it waits.
+#[test]
+fn every_waiting_thread_is_told() {
+    for class in [
+        OpClass::Write,
+        OpClass::Submit,
+        OpClass::Allocate,
+        OpClass::DirSync,
+    ] {
+        for after in [1, 2, 5] {
+            threads_are_told(class, after);
+        }
+    }
+}
+
+fn threads_are_told(class: OpClass, after: u64) {
+    let name = format!("{class:?} {after}");
+    let disk = SimDisk::new(after);
+    let engine = Engine::builder()
+        .disk(Arc::new(disk.clone()))
+        .start()
+        .unwrap();
+    let log = options()
+        .unsynced_bytes(100_000)
+        .open_on(&engine, common::DIR)
+        .unwrap();
+    let (done, ended) = mpsc::channel();
+    /// Waits in one way until it is told why there is nothing more to wait for.
+    type Wait = fn(&Log) -> ringbolt::Error;
+    let waits: [(&str, Wait); 7] = [
+        ("an append", |log| {
+            loop {
+                if let Err(error) = log.append(&[1; 30_000]) {
+                    return error;
+                }
+            }
+        }),
+        ("a ticket", |log| {
+            loop {
+                if let Err(error) = log.append(&[2; 30_000]).and_then(|ticket| ticket.wait()) {
+                    return error;
+                }
+            }
+        }),
+        ("a batch", |log| {
+            loop {
+                if let Err(error) = log.append_batch(&[[3; 10_000]; 3]) {
+                    return error;
+                }
+            }
+        }),
+        ("a flush", |log| {
+            loop {
+                if let Err(error) = log.flush() {
+                    return error;
+                }
+            }
+        }),
+        ("the watermark", |log| {
+            let never = Position::from_u64(u64::MAX - 8);
+            log.durable().wait_for(never).unwrap_err()
+        }),
+        ("a reader", |log| {
+            let mut reader = log.reader(From::End).unwrap();
+            loop {
+                match reader.next() {
+                    Ok(_) => {}
+                    Err(error) => return error,
+                }
+            }
+        }),
+        ("a trim", |log| {
+            loop {
+                if let Err(error) = log.trim(log.durable().get()) {
+                    if error.kind() != ErrorKind::Invalid {
+                        return error;
+                    }
+                }
+            }
+        }),
+    ];
+    for (what, wait) in waits {
+        let (log, done) = (log.clone(), done.clone());
+        std::thread::spawn(move || {
+            // A reader may be overtaken by the trims; it then goes on.
+            let error = loop {
+                let error = wait(&log);
+                if error.kind() != ErrorKind::Trimmed {
+                    break error;
+                }
+            };
+            let _ = done.send((what, error));
+        });
+    }
+    disk.fail(Fault::for_good(class, disk.count(class) + after, EIO));
+    for _ in waits {
+        let (what, error) = ended
+            .recv_timeout(Duration::from_secs(60))
+            .unwrap_or_else(|_| panic!("{name}: somebody is left waiting"));
+        assert_eq!(error.kind(), ErrorKind::Io, "{name}: {what}: {error}");
+    }
+    assert_eq!(log.close().unwrap_err().kind(), ErrorKind::Io, "{name}");
 }

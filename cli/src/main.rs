@@ -1,1 +1,50 @@
-fn main() {}
+//! The `ringbolt` command: append to, read, inspect, verify, repair and measure Ringbolt logs.
+#![deny(unsafe_code)]
+
+mod backend;
+mod bench;
+mod commands;
+mod framing;
+mod hgrm;
+mod histogram;
+mod outcome;
+mod plot;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Durable logs on disk: append, read, inspect, verify, repair, measure.
+///
+/// Exit codes: 0 good, 1 damage found, 2 wrong usage or an input/output error.
+#[derive(Debug, Parser)]
+#[command(name = "ringbolt", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(commands::demo::Args),
+    Append(commands::append::Args),
+    Read(commands::read::Args),
+    Inspect(commands::inspect::Args),
+    Verify(commands::verify::Args),
+    Repair(commands::repair::Args),
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::Append(args) => commands::append::run(&args),
+        Command::Read(args) => commands::read::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
+        Command::Repair(args) => commands::repair::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    outcome::exit_code(done)
+}

@@ -13,6 +13,7 @@ use crate::engine::client::{Client, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::Ordering;
 use crate::sync::atomic::spin_loop;
+use crate::sys::fork::process_mark;
 
 /// Drives a caller-driven engine. Stays on the thread that made it.
 ///
@@ -30,6 +31,8 @@ pub struct Driver {
     /// Why the queue serves nobody any more: what was pushed to it and not submitted must never
     /// reach the disk, whose files may be another opening's by then.
     broken: Option<Error>,
+    /// The process that made it: in a forked child it serves nobody.
+    process: u64,
     /// Whether the caller watches the event descriptor, and may never call `wait`.
     watched: Cell<bool>,
 }
@@ -75,6 +78,7 @@ impl Driver {
             completions: Vec::new(),
             runs_jobs,
             broken: None,
+            process: process_mark(),
             watched: Cell::new(false),
         })
     }
@@ -90,7 +94,9 @@ impl Driver {
     ///
     /// [`ErrorKind::Io`] when the queue to the disk failed, for good: all of its logs have failed
     /// with it. They can be opened again on another engine once this driver was dropped.
+    /// [`ErrorKind::Forked`] in a forked child of the process that made the driver.
     pub fn poll(&mut self) -> Result<Poll> {
+        self.check_usable()?;
         if self.watched.get() {
             // The descriptor stays readable until a wait heard what woke it. Before looking for
             // work, so that whatever comes after the look shows again.
@@ -120,9 +126,7 @@ impl Driver {
     ///
     /// As for [`Driver::poll`].
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
-        if let Some(error) = &self.broken {
-            return Err(error.clone());
-        }
+        self.check_usable()?;
         self.queue.wait(timeout).or_else(|error| self.fail(&error))
     }
 
@@ -135,9 +139,6 @@ impl Driver {
 
     /// One round; says whether the next should follow at once.
     fn step(&mut self) -> Result<bool> {
-        if let Some(error) = &self.broken {
-            return Err(error.clone());
-        }
         self.admit();
         if let Err(error) = self.queue.reap(&mut self.completions) {
             return self.fail(&error).map(|()| true);
@@ -164,6 +165,14 @@ impl Driver {
         }
         self.clients.retain(|(_, client)| !client.is_finished());
         Ok(busy)
+    }
+
+    fn check_usable(&self) -> Result<()> {
+        if self.process != process_mark() {
+            return Err(Error::new(ErrorKind::Forked, "the engine is the parent's")
+                .remedy("make an engine in the process that uses it"));
+        }
+        self.broken.clone().map_or(Ok(()), Err)
     }
 
     fn admit(&mut self) {
@@ -208,7 +217,7 @@ impl Driver {
             client.queue_failed(error);
         }
         let error = std::io::Error::new(error.kind(), error.to_string());
-        let error = Error::io("the queue to the disk failed", error);
+        let error = Error::io("the queue to the disk failed", error).into_fatal();
         self.broken = Some(error.clone());
         self.turn_away();
         Err(error)
@@ -224,8 +233,18 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        if self.process != process_mark() {
+            // The parent's logs are not this process's to end, nor their callbacks to call.
+            std::mem::forget(std::mem::take(&mut self.clients));
+            std::mem::forget(Arc::clone(&self.shared));
+            return;
+        }
         self.turn_away();
         self.shared.jobs.close();
+        if self.runs_jobs {
+            // Nobody else will: what they hold, the lock above all, goes.
+            self.shared.jobs.discard();
+        }
     }
 }
 

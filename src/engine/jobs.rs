@@ -60,6 +60,12 @@ impl Jobs {
         }
     }
 
+    /// Drops the jobs that did not run.
+    pub(crate) fn discard(&self) {
+        let queue = std::mem::take(&mut self.state.lock().queue);
+        drop(queue);
+    }
+
     /// Ends [`Jobs::run`] once the queue is empty.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;

@@ -89,6 +89,11 @@ impl Engine {
         self.0.rung.clone()
     }
 
+    /// Whether this is a forked child of the process that started the engine.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.0.process != std::process::id()
+    }
+
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.0.shared.disk
     }

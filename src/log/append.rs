@@ -36,6 +36,56 @@ pub(crate) enum Patience {
 /// something else meanwhile. For that reason it can be neither sent to another thread nor held
 /// across an await in a task that moves between threads. One that is forgotten makes the log fail
 /// as [`ErrorKind::Stalled`] after [`stall_limit`](crate::LogOptions::stall_limit).
+///
+/// ```
+/// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-claim-{}", std::process::id()));
+/// # let log = ringbolt::Log::open(&dir)?;
+/// let mut claim = log.claim(8)?;
+/// claim.copy_from_slice(&17u64.to_le_bytes());
+/// claim.commit().wait()?;
+/// # log.close()?;
+/// # std::fs::remove_dir_all(&dir).ok();
+/// # Ok::<(), ringbolt::Error>(())
+/// ```
+///
+/// Another thread cannot have it:
+///
+/// ```compile_fail,E0277
+/// # fn wrong(log: &ringbolt::Log) -> ringbolt::Result<()> {
+/// let claim = log.claim(8)?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || drop(claim));
+/// });
+/// # Ok(())
+/// # }
+/// ```
+///
+/// nor a task that may wake on another thread; what is filled by awaiting is gathered first, and
+/// claimed when it is there:
+///
+/// ```compile_fail
+/// # async fn receive(_: &mut [u8]) {}
+/// # fn spawn(_: impl Future + Send + 'static) {}
+/// # fn wrong(log: ringbolt::Log) {
+/// spawn(async move {
+///     let mut claim = log.claim(8)?;
+///     receive(&mut claim).await;
+///     claim.commit().await
+/// });
+/// # }
+/// ```
+///
+/// ```
+/// # async fn receive(_: &mut [u8]) {}
+/// # fn spawn(_: impl Future + Send + 'static) {}
+/// # fn right(log: ringbolt::Log) {
+/// spawn(async move {
+///     let mut gathered = [0; 8];
+///     receive(&mut gathered).await;
+///     log.append_async(&gathered).await?.await
+/// });
+/// # }
+/// ```
 #[must_use = "a claim that is dropped becomes padding"]
 pub struct Claim<'a> {
     core: &'a Shared,
@@ -59,9 +109,15 @@ impl<'a> Claim<'a> {
         self.claimed().position()
     }
 
-    /// Publishes the record.
+    /// Publishes the record. In a forked child of the process that claimed it does nothing, and the
+    /// ticket tells so.
     pub fn commit(mut self) -> Ticket<'a> {
         let claimed = self.claimed.take().expect("a claim is committed once");
+        if self.core.0.is_forked() {
+            let (position, end) = (claimed.position(), claimed.end());
+            claimed.forget();
+            return Ticket::new(self.core, position, end);
+        }
         commit(self.core, claimed, PLAIN, self.len, 0)
     }
 
@@ -177,16 +233,28 @@ pub(crate) fn append_batch<'a>(
         return Err(Error::new(ErrorKind::Invalid, "a batch without records"));
     }
     let len = frame::batch_body_bytes(payloads);
-    let mut claimed = claim_frame(&core.0, BATCH, len, patience)?;
+    let claimed = claim_frame(&core.0, BATCH, len, patience)?;
+    Ok(fill_batch(core, claimed, len, payloads))
+}
+
+/// Writes the records of a batch into its claim. They are the caller's code, which may panic.
+fn fill_batch<'a>(
+    core: &'a Shared,
+    claimed: Claimed<'a>,
+    len: usize,
+    payloads: &[impl AsRef<[u8]>],
+) -> Ticket<'a> {
     let header = BATCH.header_bytes();
-    frame::write_batch(header, claimed.body_mut(BATCH, len), payloads);
-    Ok(commit(
+    let mut filling = Filling {
         core,
-        claimed,
-        BATCH,
-        len,
-        (header + BATCH_COUNT_BYTES) as u64,
-    ))
+        claimed: Some(claimed),
+    };
+    if let Some(claimed) = &mut filling.claimed {
+        frame::write_batch(header, claimed.body_mut(BATCH, len), payloads);
+    }
+    let claimed = filling.claimed.take().expect("nobody took it");
+    let within = (header + BATCH_COUNT_BYTES) as u64;
+    commit(core, claimed, BATCH, len, within)
 }
 
 /// Claims space for a record of `len` bytes, to be filled by the caller.
@@ -374,16 +442,8 @@ pub(crate) async fn append_batch_async<'a>(
         return Err(Error::new(ErrorKind::Invalid, "a batch without records"));
     }
     let len = frame::batch_body_bytes(payloads);
-    when_claimed(core, true, len, |mut claimed, shape| {
-        let header = shape.header_bytes();
-        frame::write_batch(header, claimed.body_mut(shape, len), payloads);
-        commit(
-            core,
-            claimed,
-            shape,
-            len,
-            (header + BATCH_COUNT_BYTES) as u64,
-        )
+    when_claimed(core, true, len, |claimed, _| {
+        fill_batch(core, claimed, len, payloads)
     })
     .await
 }

@@ -68,7 +68,7 @@ pub(crate) enum Request {
     /// Drop what lies before the position.
     Trim(Position, Reply),
     /// Cut what lies at and behind the position.
-    Truncate(Position, Reply),
+    Truncate(Cut, Reply),
     /// A job ended; see the persister.
     Made(crate::log::persist::Made),
     /// An append found the disk full: try again to make a segment.
@@ -77,6 +77,21 @@ pub(crate) enum Request {
     Removed,
     /// A job ended in a panic.
     JobPanicked,
+}
+
+impl Request {
+    /// Whether it is what a job of the keeper tells, and not what a handle asks.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Made(_) | Self::Removed | Self::JobPanicked)
+    }
+}
+
+/// Where a log is to be cut off: before this record, whose frame begins there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    pub(crate) record: Position,
+    /// Not the record's position where that is a batch's first.
+    pub(crate) frame: Position,
 }
 
 /// Where the answer to a request goes.

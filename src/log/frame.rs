@@ -441,6 +441,11 @@ pub(crate) fn batch_body_bytes(payloads: &[impl AsRef<[u8]>]) -> usize {
 }
 
 /// Writes a batch's body, whose header takes `header_bytes`, into `body`.
+///
+/// # Panics
+///
+/// If the payloads are not those that [`batch_body_bytes`] measured: their type is the caller's,
+/// and what does not fill the body exactly would be a frame that nobody can read.
 pub(crate) fn write_batch(header_bytes: usize, body: &mut [u8], payloads: &[impl AsRef<[u8]>]) {
     body[..4].copy_from_slice(&(payloads.len() as u32).to_le_bytes());
     let mut next = BATCH_COUNT_BYTES;
@@ -454,6 +459,11 @@ pub(crate) fn write_batch(header_bytes: usize, body: &mut [u8], payloads: &[impl
         body[next..next + payload.len()].copy_from_slice(payload);
         next += payload.len();
     }
+    assert_eq!(
+        next,
+        body.len(),
+        "a payload changed its length while its batch was appended"
+    );
 }
 
 /// Of a batch's record that begins at `at`, where `bytes` begin, too: where its payload lies. The

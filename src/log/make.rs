@@ -77,11 +77,14 @@ pub(crate) fn make(dir: &dyn Dir, spares: &Spares, plan: &Plan) -> Result<(Arc<d
     let at = |error: io::Error| {
         Error::io(format!("making segment {name}"), error).at_path(dir.path().join(&name))
     };
+    // The segment has its name, for good or not: that is never just a full disk, after which the
+    // log would go on as if there were no such segment.
+    let unsettled = |error| at(error).into_fatal();
     while let Some(spare) = spares.take(plan.control) {
         if let Some(file) = reusable(dir, &spare, plan.header.segment_bytes).map_err(at)? {
             write_header(&*file, &plan.header).map_err(at)?;
             dir.rename(&spare, &name).map_err(at)?;
-            dir.sync().map_err(at)?;
+            dir.sync().map_err(unsettled)?;
             return Ok((file, true));
         }
     }
@@ -89,7 +92,7 @@ pub(crate) fn make(dir: &dyn Dir, spares: &Spares, plan: &Plan) -> Result<(Arc<d
     let file = fresh(dir, &making, plan.header.segment_bytes, plan.fill).map_err(at)?;
     write_header(&*file, &plan.header).map_err(at)?;
     dir.rename(&making, &name).map_err(at)?;
-    dir.sync().map_err(at)?;
+    dir.sync().map_err(unsettled)?;
     Ok((file, false))
 }
 

@@ -40,7 +40,7 @@ pub use ticket::{Acknowledged, Ticket};
 pub use view::{LogView, ViewReader, ViewRecord};
 pub use watch::Durable;
 
-use self::core::{Reply, Request};
+use self::core::{Cut, Reply, Request};
 use crate::sync::atomic::Ordering::Relaxed;
 use append::Patience;
 use ticket::Shared;
@@ -256,8 +256,8 @@ impl Log {
     /// # Errors
     ///
     /// [`ErrorKind::NoRecord`] where no record begins, [`ErrorKind::Trimmed`] and
-    /// [`ErrorKind::Cut`] for a place that is gone (the error says where to resume), or what kept
-    /// the log from being read.
+    /// [`ErrorKind::Cut`] for a place that is gone (the error says where to resume),
+    /// [`ErrorKind::Forked`], or what kept the log from being read.
     pub fn reader(&self, from: From) -> Result<Reader> {
         self.reader_with(from, ReadOptions::new())
     }
@@ -268,6 +268,7 @@ impl Log {
     ///
     /// Those of [`Log::reader`].
     pub fn reader_with(&self, from: From, options: ReadOptions) -> Result<Reader> {
+        self.check_fork()?;
         Reader::open(Arc::clone(self.core()), from, options)
     }
 
@@ -278,6 +279,7 @@ impl Log {
     ///
     /// What made the log fail or close.
     pub fn flush(&self) -> Result<Position> {
+        self.check_fork()?;
         self.durable().wait_for(self.end())
     }
 
@@ -287,7 +289,17 @@ impl Log {
     ///
     /// Those of [`Log::flush`].
     pub async fn flush_async(&self) -> Result<Position> {
+        self.check_fork()?;
         self.durable().reached(self.end()).await
+    }
+
+    /// A forked child has copies of everything but the engine.
+    fn check_fork(&self) -> Result<()> {
+        let core = self.core();
+        if core.is_forked() {
+            return Err(core.refused(tail::Refusal::Forked));
+        }
+        Ok(())
     }
 
     /// Up to where the log is on disk, as a value to watch.
@@ -308,7 +320,8 @@ impl Log {
         watch::end(self.core())
     }
 
-    /// Moves the gate up to which readers of [gated](crate::Visibility::Gated) visibility see.
+    /// Moves the gate up to which readers of [gated](crate::Visibility::Gated) visibility see. It
+    /// may move back, too: what they have not read yet is hidden again.
     pub fn set_gate(&self, position: Position) {
         self.core().set_gate(position);
     }
@@ -337,7 +350,7 @@ impl Log {
     /// [`ErrorKind::WouldBlock`] while another truncation runs, or what made the log fail.
     pub fn truncate(&self, position: Position) -> Result<Position> {
         let place = read::frame_at(self.core(), position);
-        let position = match place {
+        let frame = match place {
             // Others may be about to commit it: by then everything before it is on disk.
             Err(error) if error.kind() == ErrorKind::NoRecord => {
                 self.durable().wait_for(self.end())?;
@@ -345,7 +358,15 @@ impl Log {
             }
             place => place?,
         };
-        self.ask(|reply| Request::Truncate(position, reply))
+        self.ask(|reply| {
+            Request::Truncate(
+                Cut {
+                    record: position,
+                    frame,
+                },
+                reply,
+            )
+        })
     }
 
     /// [`Log::trim`], awaited. Dropped before it is done, the future leaves the trim to go on.
@@ -365,15 +386,23 @@ impl Log {
     /// Those of [`Log::truncate`].
     pub async fn truncate_async(&self, position: Position) -> Result<Position> {
         let place = read::frame_at(self.core(), position);
-        let position = match place {
+        let frame = match place {
             Err(error) if error.kind() == ErrorKind::NoRecord => {
                 self.durable().reached(self.end()).await?;
                 read::frame_at(self.core(), position)?
             }
             place => place?,
         };
-        self.ask_async(|reply| Request::Truncate(position, reply))
-            .await
+        self.ask_async(|reply| {
+            Request::Truncate(
+                Cut {
+                    record: position,
+                    frame,
+                },
+                reply,
+            )
+        })
+        .await
     }
 
     fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {
@@ -455,10 +484,8 @@ impl Log {
     ///
     /// What made the log fail. Closing a closed log is no error.
     pub fn close(&self) -> Result<()> {
+        self.check_fork()?;
         let core = self.core();
-        if core.is_forked() {
-            return Err(core.refused(tail::Refusal::Forked));
-        }
         core.request(Request::Close);
         core.durable_waiters
             .wait(u64::MAX - 2, None, || core.is_finished().then_some(()));
@@ -471,10 +498,8 @@ impl Log {
     ///
     /// Those of [`Log::close`].
     pub async fn close_async(&self) -> Result<()> {
+        self.check_fork()?;
         let core = self.core();
-        if core.is_forked() {
-            return Err(core.refused(tail::Refusal::Forked));
-        }
         core.request(Request::Close);
         let closed = || core.is_finished().then_some(());
         watch::wait_async(&core.durable_waiters, u64::MAX - 2, closed).await;

@@ -8,7 +8,7 @@ use crate::disk::{AlignedBuf, Dir, Disk, File, PathKind, Region};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, CoreParts, Segment, Segments, Summary};
-use crate::log::frame::{self, CHECKPOINT_BYTES, Checkpoint, OWNED_FROM};
+use crate::log::frame::Checkpoint;
 use crate::log::make::{self, Plan, Spares};
 use crate::log::options::{LogOptions, Preallocation};
 use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
@@ -25,12 +25,19 @@ use crate::sync::park::Parker;
 const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
+    if engine.is_forked() {
+        return Err(Error::new(ErrorKind::Forked, "the engine is the parent's")
+            .at_path(path)
+            .remedy("make an engine in the process that uses it"));
+    }
     let disk = engine.disk();
     let dir = open_dir(&**disk, path, options.create)?;
+    // Before the lock, which is a file: nothing is left behind in what is not a log.
+    recover::check_place(&*dir, options.create)?;
     let lock = lock(&*dir, options.lock_timeout)?;
     let found = recover::recover(&*dir)?;
     if matches!(found.tail, Recovery::Fresh) && !options.create {
-        return Err(Error::new(ErrorKind::NotALog, "the directory is empty").at_path(path));
+        return Err(recover::empty(&*dir));
     }
     let opening = Opening {
         disk: &**disk,
@@ -57,7 +64,12 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         durable: begun.at,
     }));
     core.tail.ready(FIRST_GENERATION, Arc::clone(&begun.image));
-    core.tail.restart(FIRST_GENERATION, begun.at.offset_bytes());
+    let first = if begun.resumed {
+        reopen(&core, &begun, &found)?
+    } else {
+        begun.at
+    };
+    core.tail.restart(FIRST_GENERATION, first.offset_bytes());
     engine.attach(Box::new(Persist::new(Beginning {
         core: Arc::clone(&core),
         shared: Arc::clone(engine.shared()),
@@ -66,16 +78,47 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         segment: begun.segment,
         image: begun.image,
         memory: begun.memory,
-        at: begun.at.offset_bytes(),
+        at: first.offset_bytes(),
         records_total: found.records_total,
         last_time_unix_ns: found.time_last_unix_ns,
         epoch: begun.epoch,
         ordinal_max: begun.ordinal_max,
     })));
+    // The engine may have ended, or failed, before.
+    if let Some(error) = core.failure() {
+        return Err(error.clone());
+    }
     Ok(Log(Arc::new(Handle {
         core: Shared(core),
         engine: engine.clone(),
     })))
+}
+
+/// Writes the checkpoint that says "opened again" behind the clean one, and padding to its block's
+/// end, and makes it durable: from then on no opening takes the clean close for the log's end. So
+/// nothing that lies beyond it can be there without it, and no position behind it is given out
+/// anew, should all of that be lost. It holds one sector's worth: it is there whole or not at all.
+/// Returns where appending begins.
+fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Result<Position> {
+    let at = |error| Error::io("reopening the last segment", error).at_path(&core.path);
+    let (offset, block) = (begun.at.offset_bytes(), begun.segment.header.block_bytes);
+    let claimed = core
+        .tail
+        .behind_end(FIRST_GENERATION, offset, u64::from(block));
+    let next = claimed.end();
+    claimed.checkpoint(&Checkpoint {
+        log_id: core.log_id,
+        watermark: begun.at,
+        log_start: core.start(),
+        time_unix_ns: found.time_last_unix_ns,
+        records: found.records_total,
+        clean: false,
+    });
+    let mut bytes = AlignedBuf::new(block as usize).map_err(at)?;
+    begun.memory.copy_to(offset as usize, &mut bytes);
+    begun.segment.file.write_at(&bytes, offset).map_err(at)?;
+    core.set_durable(next);
+    Ok(next)
 }
 
 /// Checks that `path` is a directory of ours to write to, and opens it.
@@ -113,19 +156,21 @@ pub(crate) fn open_dir(disk: &dyn Disk, path: &Path, create: bool) -> Result<Arc
 
 fn lock(dir: &dyn Dir, timeout: Duration) -> Result<Arc<dyn File>> {
     let at = |error| Error::io("locking the log", error).at_path(dir.path().join(LOCK_NAME));
-    let deadline = Instant::now() + timeout;
+    // A time that no clock reaches is no limit.
+    let deadline = Instant::now().checked_add(timeout);
     let parker = Parker::new();
     loop {
         if let Some(lock) = dir.lock(LOCK_NAME).map_err(at)? {
             return Ok(lock);
         }
         let now = Instant::now();
-        if now >= deadline {
+        if deadline.is_some_and(|deadline| now >= deadline) {
             return Err(Error::new(ErrorKind::Locked, "")
                 .at_path(dir.path())
                 .remedy("close the other writer; reading and verifying need no lock"));
         }
-        parker.park(Some(deadline.min(now + LOCK_RETRY)));
+        let retry = now + LOCK_RETRY;
+        parker.park(Some(deadline.map_or(retry, |deadline| retry.min(deadline))));
     }
 }
 
@@ -230,19 +275,13 @@ impl Opening<'_> {
                 Error::new(ErrorKind::Damaged, "the last segment is too short").at_path(self.path),
             );
         }
-        let reopened = self.reopen(found, last, at)?;
-        let next = len + reopened.len();
-        image::fill_idle(&memory, |bytes| {
-            bytes[..len].copy_from_slice(&buffer);
-            bytes[len..next].copy_from_slice(&reopened);
-        });
+        image::fill_idle(&memory, |bytes| bytes[..len].copy_from_slice(&buffer));
         let summary = Summary {
             records: last.records,
             payload_bytes: last.payload_bytes,
             times: last.times.clone(),
         };
         let file = Arc::clone(&last.file);
-        let at = at.plus(reopened.len() as u64);
         Ok(self.begun(
             last.header,
             file,
@@ -252,35 +291,6 @@ impl Opening<'_> {
             true,
             found.ordinal_max,
         ))
-    }
-
-    /// Makes the block durable that says "opened again" behind the clean end, before any position
-    /// behind it is given away: a crash then leads to a new segment, and no position is used twice.
-    /// The block holds one sector's worth, so that it is there whole or not at all, and nothing
-    /// that lies beyond it can be there without it.
-    fn reopen(&self, found: &Recovered, last: &Found, at: Position) -> Result<AlignedBuf> {
-        let seed = last.header.seed();
-        let mut block = AlignedBuf::new(last.header.block_bytes as usize)
-            .map_err(|e| self.io("mapping memory", e))?;
-        let checkpoint = Checkpoint {
-            log_id: found.log_id,
-            watermark: at,
-            log_start: found.log_start,
-            time_unix_ns: found.time_last_unix_ns,
-            records: found.records_total,
-            clean: false,
-        };
-        let (word, rest) = block.split_at_mut(OWNED_FROM);
-        let owned = rest.first_chunk_mut().expect("a block holds a checkpoint");
-        word.copy_from_slice(&frame::write_checkpoint(seed, at, owned, &checkpoint).to_le_bytes());
-        let pad_bytes = block.len() - CHECKPOINT_BYTES;
-        let (commit, crc) = frame::finish_pad(seed, at.plus(CHECKPOINT_BYTES as u64), pad_bytes);
-        block[CHECKPOINT_BYTES..][..4].copy_from_slice(&commit.to_le_bytes());
-        block[CHECKPOINT_BYTES..][4..8].copy_from_slice(&crc);
-        last.file
-            .write_at(&block, at.offset_bytes())
-            .map_err(|error| self.io("marking the log as opened again", error))?;
-        Ok(block)
     }
 
     #[allow(clippy::too_many_arguments)] // the parts of one struct

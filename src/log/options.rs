@@ -239,18 +239,21 @@ impl LogOptions {
     }
 
     pub(crate) fn memory_bound(&self) -> u64 {
-        self.memory_bytes.unwrap_or(4 * self.segment_bytes)
+        self.memory_bytes
+            .unwrap_or(self.segment_bytes.saturating_mul(4))
     }
 
     /// How many images may exist.
     pub(crate) fn images(&self) -> usize {
-        ((self.memory_bound() / self.segment_bytes) as usize).min(SLOTS)
+        let images = self.memory_bound().checked_div(self.segment_bytes);
+        images.map_or(0, |images| images.min(SLOTS as u64) as usize)
     }
 
     /// How many bytes may be claimed and not yet on disk.
     pub(crate) fn unsynced_bound(&self) -> u64 {
-        let room = (self.images() as u64).saturating_sub(2).max(1) * self.segment_bytes;
-        self.unsynced_bytes.unwrap_or(16 << 20).clamp(8, room)
+        let images = (self.images() as u64).saturating_sub(2).max(1);
+        let room = images.saturating_mul(self.segment_bytes);
+        self.unsynced_bytes.unwrap_or(16 << 20).min(room).max(8)
     }
 
     fn check(&self) -> Result<()> {

@@ -37,7 +37,7 @@ impl Position {
     pub(crate) const fn new(ordinal: u64, offset_bytes: u64) -> Self {
         debug_assert!(ordinal <= ORDINAL_MAX);
         debug_assert!(offset_bytes % UNIT_BYTES == 0 && offset_bytes / UNIT_BYTES <= OFFSET_MASK);
-        Self(ordinal << OFFSET_BITS | offset_bytes / UNIT_BYTES)
+        Self((ordinal << OFFSET_BITS) | (offset_bytes / UNIT_BYTES))
     }
 
     /// The ordinal of the segment.

@@ -86,14 +86,6 @@ impl Waiters {
         }
     }
 
-    /// The smallest value that somebody waits for.
-    pub(crate) fn least(&self) -> Option<u64> {
-        match self.least.load(Ordering::Relaxed) {
-            u64::MAX => None,
-            least => Some(least),
-        }
-    }
-
     /// Wakes everybody who needs no more than `reached`. To be called after the watermark rose.
     #[inline]
     pub(crate) fn wake(&self, reached: u64) {

@@ -74,8 +74,8 @@ impl Region {
         // SAFETY: the range lies within the mapping, which lives as long as `self` and is
         // initialised (zeroed by the kernel); `bytes` is borrowed exclusively, so it is no part of
         // it. Nobody writes the range meanwhile: writing takes the raw pointer, whose users argue
-        // that they keep off what a queue was given until its completion, and only queues call
-        // this, before the completion.
+        // that they keep off what a queue was given until its completion; only queues call this,
+        // before the completion, and the opening of a log, before anybody else has it.
         unsafe {
             ptr::copy_nonoverlapping(
                 self.base.as_ptr().add(offset),

@@ -1,7 +1,7 @@
 //! Being told that something in a directory changed, by whichever process.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,11 +40,6 @@ impl DirWatch {
     /// Sleeps until something changed, or until `timeout` passed; says whether something did.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
         Ok(wait_readable(self.events.as_fd(), timeout)? && self.drain()?)
-    }
-
-    /// A descriptor that is readable when [`DirWatch::wait`] would return.
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.events.as_fd()
     }
 
     /// Takes all events; says whether there were any.

@@ -104,6 +104,29 @@ impl Rig {
         panic!("{what}: waits for ever");
     }
 
+    /// As many turns as find something to do; time stands still.
+    pub fn idle(&mut self) {
+        for _ in 0..1000 {
+            match self.driver().poll() {
+                Ok(Poll::Busy) | Err(_) => {}
+                Ok(Poll::Ended) => return,
+                Ok(Poll::Idle | Poll::IdleFor(_)) => {
+                    if self.disk_is_idle() {
+                        return;
+                    }
+                    // Writes are under way.
+                    let _ = self.driver().wait(Some(Duration::ZERO));
+                }
+            }
+        }
+        panic!("never idle");
+    }
+
+    fn disk_is_idle(&mut self) -> bool {
+        let writes = self.disk.count(ringbolt::disk::sim::OpClass::Write);
+        writes == self.disk.count(ringbolt::disk::sim::OpClass::Push)
+    }
+
     /// Some turns: trailing checkpoints and file work come to an end.
     pub fn rest(&mut self) {
         for _ in 0..60 {
@@ -143,13 +166,11 @@ impl Rig {
     }
 
     pub fn trim(&mut self, log: &Log, position: Position) -> Result<Position> {
-        let log = log.clone();
-        self.ask("a trim", move || log.trim(position))
+        self.finish("a trim", log.trim_async(position))
     }
 
     pub fn truncate(&mut self, log: &Log, position: Position) -> Result<Position> {
-        let log = log.clone();
-        self.ask("a truncation", move || log.truncate(position))
+        self.finish("a truncation", log.truncate_async(position))
     }
 
     pub fn close(&mut self, log: &Log) -> Result<()> {
@@ -206,6 +227,13 @@ impl Wake for Wakes {
     fn wake_by_ref(self: &Arc<Self>) {
         self.count.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Opens the log of this rig's disk once more, on an engine of its own.
+pub fn reopened(rig: &Rig) -> (Rig, Log) {
+    let rig = Rig::new(&rig.disk);
+    let log = rig.open(&options()).expect("the log opens");
+    (rig, log)
 }
 
 /// All that a reader sees from the start on, until there is no more.

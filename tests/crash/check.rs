@@ -7,6 +7,9 @@ use ringbolt::{Driver, Engine, ErrorKind, From, Log, Poll, Position};
 
 use crate::run::{DIR, Run, Timeline, options};
 
+/// States of each crash within a recovery.
+const NESTED: usize = 4;
+
 type Records = Vec<(Position, Vec<u8>)>;
 
 /// Checks one state; says how many states a crash within recovery added.
@@ -40,7 +43,7 @@ pub fn check(
         return Ok(0);
     }
     for wreck in state.take_wrecks() {
-        for state in wreck.crash_states(2, seed) {
+        for state in wreck.crash_states(2, seed).take(NESTED) {
             nested += 1;
             let line = state.describe();
             let again = recover(&state).map_err(|why| format!("{line}: {why}"))?;

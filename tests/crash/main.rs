@@ -24,8 +24,9 @@ use check::check;
 use run::Run;
 use workloads::{WORKLOADS, Workload};
 
-/// States that are explored unless the environment says otherwise.
-const STATES: usize = 110_000;
+/// About how many states are sampled unless the environment says otherwise; those of wrecks with
+/// few parts in doubt are explored in full, and crashes in recovery, come on top.
+const STATES: usize = 20_000;
 
 #[test]
 fn acknowledged_records_survive_every_crash() {

@@ -9,7 +9,7 @@ use std::task::{Context, Wake, Waker};
 use ringbolt::disk::sim::SimDisk;
 use ringbolt::{ErrorKind, From, Log, Position, Result};
 
-use crate::common::{Rig, options, payload, read_all};
+use crate::common::{Rig, options, payload, read_all, reopened};
 
 fn rig(seed: u64) -> (Rig, Log) {
     let rig = Rig::new(&SimDisk::new(seed));
@@ -123,7 +123,7 @@ fn a_callback_may_drop_the_log() {
     rig.outcome(&waiting).unwrap();
     drop(waiting);
     rig.rest();
-    let log = Rig::new(&rig.disk).open(&options()).unwrap();
+    let (_rig, log) = reopened(&rig);
     assert_eq!(read_all(&log).unwrap()[0].1, b"the last");
 }
 

@@ -43,7 +43,7 @@ fn times_never_fall() {
         rig.close(&log).unwrap();
     }
     let times = times.lock().unwrap();
-    assert!(times.len() >= 8);
+    assert!(times.len() >= 6, "{times:?}");
     assert!(times.is_sorted(), "{times:?}");
 }
 
@@ -62,7 +62,7 @@ fn retention_by_age_survives_jumps() {
             let log = rig.open(&options().retain_age(age)).unwrap();
             let mut positions = Vec::new();
             for n in 0..24 {
-                disk.jump_wall(if n % 3 == 0 { -HOUR_NS } else { HOUR_NS / 3 });
+                disk.jump_wall(if n % 3 == 0 { -HOUR_NS / 3 } else { HOUR_NS });
                 positions.push(rig.write(&log, &payload(n, 250_000)));
                 rig.driver().poll().unwrap();
             }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ringbolt::disk::Disk as _;
 use ringbolt::disk::sim::SimDisk;
-use ringbolt::{Engine, Error, ErrorKind, From, LogOptions};
+use ringbolt::{Engine, Error, ErrorKind, From, LogOptions, LogView, maintain};
 
-use crate::common::{DIR, Rig, contents, options, read_all};
+use crate::common::{DIR, Rig, contents, options, payload, read_all};
 
 /// Opens `path` of this disk, and expects to be refused.
 fn refused(disk: &SimDisk, path: &str, options: &LogOptions) -> Error {
@@ -41,6 +41,52 @@ fn a_second_writer_is_refused_and_the_first_goes_on() {
     let second = Rig::new(&disk);
     let log = second.open(&options()).unwrap();
     assert_eq!(read_all(&log).unwrap().len(), 2);
+}
+
+/// Looking needs no lock: readers and a verification of other processes go on beside the writer.
+#[test]
+fn who_only_looks_is_not_refused() {
+    let disk = SimDisk::new(11);
+    let mut rig = Rig::new(&disk);
+    let log = rig.open(&options()).unwrap();
+    let one = rig.write(&log, b"one");
+    rig.rest();
+    let before = contents(&disk);
+    let view = LogView::open_on(&disk, DIR).unwrap();
+    let mut reader = view.reader(From::Start).unwrap();
+    let record = reader
+        .try_next()
+        .unwrap()
+        .expect("it is proven to be on disk");
+    assert!(record.position() == one && record.payload() == b"one");
+    assert!(contents(&disk) == before, "something was changed");
+    rig.write(&log, b"two");
+    rig.rest();
+    assert_eq!(
+        reader.try_next().unwrap().expect("it is there").payload(),
+        b"two"
+    );
+    assert!(reader.try_next().unwrap().is_none());
+
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("hostile-look-{}", std::process::id()));
+    let log = LogOptions::new()
+        .segment_bytes(1 << 20)
+        .open(&folder)
+        .unwrap();
+    for n in 0..12 {
+        log.append(&payload(n, 250_000)).unwrap().wait().unwrap();
+    }
+    let verification = maintain::verify(&folder, &mut |_| {}).unwrap();
+    assert!(verification.is_sound(), "{verification:?}");
+    maintain::inspect(&folder).unwrap();
+    assert_eq!(
+        options().open(&folder).unwrap_err().kind(),
+        ErrorKind::Locked
+    );
+    log.append(b"goes on").unwrap().wait().unwrap();
+    log.close().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// A bound that the clock cannot express is no bound, and not a panic.

@@ -5,10 +5,11 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use ringbolt::disk::Disk as _;
 use ringbolt::disk::sim::SimDisk;
 use ringbolt::{ErrorKind, Log};
 
-use crate::common::{Rig, options, payload, read_all};
+use crate::common::{Rig, options, payload, read_all, reopened};
 
 fn rig(seed: u64) -> (Rig, Log) {
     let rig = Rig::new(&SimDisk::new(seed));
@@ -44,7 +45,7 @@ fn records_from_nothing_to_what_a_segment_holds() {
     }
     assert!(payloads(&log) == expected);
     rig.close(&log).unwrap();
-    let log = Rig::new(&rig.disk).open(&options()).unwrap();
+    let (_rig, log) = reopened(&rig);
     assert!(payloads(&log) == expected);
 }
 
@@ -133,7 +134,7 @@ fn a_fill_that_panics_leaves_padding() {
     rig.write(&log, b"after");
     assert_eq!(payloads(&log), [b"before".to_vec(), b"after".to_vec()]);
     rig.close(&log).unwrap();
-    let log = Rig::new(&rig.disk).open(&options()).unwrap();
+    let (_rig, log) = reopened(&rig);
     assert_eq!(payloads(&log), [b"before".to_vec(), b"after".to_vec()]);
 }
 
@@ -141,37 +142,77 @@ fn a_fill_that_panics_leaves_padding() {
 /// by the padding.
 #[test]
 fn whoever_waits_behind_an_abandoned_claim_goes_on() {
-    type Abandon = fn(&Log);
+    /// Claims, lets the other do what it does while the claim is held, and abandons it.
+    type Abandon = fn(&Log, &dyn Fn());
     let ways: [(&str, Abandon); 4] = [
-        ("dropped", |log| drop(log.try_claim(100).unwrap())),
-        ("panicking fill", |log| {
-            panics(|| drop(log.append_with(100, |_| panic!("out of ideas"))));
+        ("dropped guard", |log, meanwhile| {
+            let claim = log.try_claim(100).unwrap();
+            meanwhile();
+            drop(claim);
         }),
-        ("panicking guard", |log| {
+        ("panicking fill", |log, meanwhile| {
+            panics(|| {
+                let _ = log.append_with(100, |_| {
+                    meanwhile();
+                    panic!("out of ideas")
+                });
+            });
+        }),
+        ("panicking guard", |log, meanwhile| {
             panics(|| {
                 let _claim = log.try_claim(100).unwrap();
+                meanwhile();
                 panic!("out of ideas");
             });
         }),
-        ("panicking batch", |log| {
-            panics(|| drop(log.try_append_batch(&[Liar::new(10, 11)])))
+        ("panicking batch", |log, meanwhile| {
+            panics(|| drop(log.try_append_batch(&[Trap::new(meanwhile)])));
         }),
     ];
     for (name, abandon) in ways {
         let (mut rig, log) = rig(5);
         rig.write(&log, b"before");
-        rig.rest();
-        let open = log.try_claim(8).unwrap();
-        let ticket = log.try_append(b"behind").unwrap().into_owned();
-        // The engine sleeps now: only the claim's end can wake it.
-        rig.rest();
-        assert!(!ticket.is_done());
-        drop(open);
-        abandon(&log);
-        let stalled = rig.disk.idle_waits();
-        rig.outcome(&ticket)
+        rig.idle();
+        let behind = Cell::new(None);
+        {
+            let rig = std::cell::RefCell::new(&mut rig);
+            abandon(&log, &|| {
+                behind.set(Some(log.try_append(b"behind").unwrap().into_owned()));
+                // The engine sleeps then: only the claim's end can wake it.
+                rig.borrow_mut().idle();
+            });
+        }
+        let behind = behind.take().unwrap();
+        assert!(!behind.is_done(), "{name}");
+        // It was woken, and does not sleep until its next deadline.
+        let now = rig.disk.now_monotonic_ns();
+        rig.driver().wait(Some(Duration::from_secs(1000))).unwrap();
+        assert!(
+            rig.disk.now_monotonic_ns() < now + 1_000_000_000,
+            "{name}: nobody wakes the engine"
+        );
+        rig.outcome(&behind)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let _ = stalled;
+    }
+}
+
+/// Does something, and panics, when it is looked at for the second time: while the claim is held.
+struct Trap<'a>(Cell<usize>, &'a dyn Fn());
+
+impl<'a> Trap<'a> {
+    fn new(meanwhile: &'a dyn Fn()) -> Self {
+        Self(Cell::new(0), meanwhile)
+    }
+}
+
+impl AsRef<[u8]> for Trap<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.set(self.0.get() + 1);
+        if self.0.get() > 1 {
+            (self.1)();
+            panic!("out of ideas");
+        }
+        &[0; 10]
     }
 }
 
@@ -216,7 +257,7 @@ fn a_batch_that_changes_its_mind_is_not_written() {
             "{first} {then}"
         );
         rig.close(&log).unwrap();
-        let log = Rig::new(&rig.disk).open(&options()).unwrap();
+        let (_rig, log) = reopened(&rig);
         assert_eq!(
             payloads(&log),
             [b"before".to_vec(), b"after".to_vec()],
@@ -260,7 +301,7 @@ fn a_forgotten_claim_stalls_the_log_and_everybody_is_told() {
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Stalled);
     }
     drop(log);
-    let log = Rig::new(&rig.disk).open(&options()).unwrap();
+    let (_rig, log) = reopened(&rig);
     assert_eq!(payloads(&log), [b"before"]);
 }
 

@@ -3,7 +3,7 @@
 use ringbolt::disk::sim::{EIO, Fault, OpClass, SimDisk};
 use ringbolt::{Cold, ErrorKind, From, Log, Position, ReadOptions, SharedRecord, Visibility};
 
-use crate::common::{Rig, options, payload, read_all};
+use crate::common::{Rig, options, payload, read_all, reopened};
 
 /// A log with records of 250,000 bytes: four to a segment.
 fn rig(seed: u64, options: &ringbolt::LogOptions, records: usize) -> (Rig, Log, Vec<Position>) {
@@ -127,7 +127,7 @@ fn a_trim_into_the_middle_of_a_record_starts_at_the_next() {
         if cold {
             rig.close(&log).unwrap();
             drop(log);
-            let log = Rig::new(&rig.disk).open(&options()).unwrap();
+            let (_rig, log) = reopened(&rig);
             assert_eq!(rest(&log), positions[1..]);
         }
     }

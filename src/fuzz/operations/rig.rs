@@ -41,6 +41,9 @@ pub(super) struct Opened {
     memory: bool,
 }
 
+/// Records as they were read.
+type Records = Vec<(Position, Vec<u8>)>;
+
 impl Rig {
     pub(super) fn new(source: &mut Source<'_>, model: &mut Model) -> Self {
         let choice = source.byte();
@@ -387,7 +390,7 @@ impl Opened {
         }
     }
 
-    fn read(&mut self, visibility: Visibility) -> Result<(Position, Vec<(Position, Vec<u8>)>)> {
+    fn read(&mut self, visibility: Visibility) -> Result<(Position, Records)> {
         let options = ReadOptions::new().visibility(visibility);
         let mut reader = self.log.reader_with(From::Start, options)?;
         let mut found = Vec::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::disk::{File, Queue};
 use crate::error::{Error, ErrorKind};
-use crate::log::core::Reply;
+use crate::log::core::{Cut, Reply};
 use crate::log::persist::Persist;
 use crate::log::persist::live::FooterState;
 use crate::log::position::Position;
@@ -102,15 +102,16 @@ impl Persist {
         };
     }
 
-    pub(super) fn shut_for_truncate(&mut self, at: Position, reply: Reply) {
-        if at < self.start.wanted() {
+    pub(super) fn shut_for_truncate(&mut self, cut: Cut, reply: Reply) {
+        // The start may lie within the frame, at the batch's first record.
+        if cut.record < self.start.wanted() {
             let error = Error::new(ErrorKind::Trimmed, "a log cannot be cut before its start");
             return reply.send(Err(error.at_position(self.start.wanted())));
         }
         let tail = self.core.tail.freeze();
         self.shut = Shut::Truncating {
             tail,
-            at,
+            at: cut.frame,
             reply,
             ordinal: None,
         };
@@ -212,7 +213,7 @@ impl Persist {
                     break;
                 };
                 // A reader that stands in it sees that it stands beyond its end.
-                ghost.set_end(self.first);
+                ghost.set_end(0);
                 ghosts.push(ghost);
             }
             if let Some(last) = segments.list.back() {

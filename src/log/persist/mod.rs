@@ -183,6 +183,12 @@ impl Persist {
     fn fail(&mut self, error: Error) {
         if !self.failed {
             self.failed = true;
+            // What ends a log is never just a full disk: nothing that is freed mends it.
+            let error = if error.kind() == ErrorKind::Full {
+                error.into_fatal()
+            } else {
+                error
+            };
             #[cfg(feature = "tracing")]
             tracing::error!(path = %self.core.path.display(), %error, "the log failed");
             self.core.fail(
@@ -262,7 +268,7 @@ impl Persist {
             match request {
                 Request::Close => self.shut_for_close(),
                 Request::Trim(position, reply) => self.trim(position, Some(reply)),
-                Request::Truncate(position, reply) => self.shut_for_truncate(position, reply),
+                Request::Truncate(cut, reply) => self.shut_for_truncate(cut, reply),
                 Request::Retry => self.retry_make(),
                 Request::Made(made) => {
                     self.jobs -= 1;
@@ -295,11 +301,7 @@ impl Persist {
 
     /// Whether a request can be taken now.
     fn is_ready(&self, request: &Request) -> bool {
-        let answer = matches!(
-            request,
-            Request::Made(_) | Request::Removed | Request::JobPanicked
-        );
-        answer || !self.is_over() && self.shut.tail().is_none()
+        request.is_told() || !self.is_over() && self.shut.tail().is_none()
     }
 
     fn has_request(&self) -> bool {
@@ -308,6 +310,10 @@ impl Persist {
             .lock()
             .iter()
             .any(|request| self.is_ready(request))
+    }
+
+    fn stall_limit_ns(&self) -> u64 {
+        u64::try_from(self.core.options.stall_limit.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Fails the log when one claim has kept everything waiting for too long.
@@ -328,7 +334,7 @@ impl Persist {
             .stuck_since_ns
             .store(since, Ordering::Relaxed);
         let limit = self.core.options.stall_limit;
-        if since != 0 && now.saturating_sub(since) >= limit.as_nanos() as u64 {
+        if since != 0 && now.saturating_sub(since) >= self.stall_limit_ns() {
             self.fail(
                 Error::new(
                     ErrorKind::Stalled,
@@ -355,14 +361,7 @@ impl Client for Persist {
         self.in_flight -= 1;
         self.progressed = true;
         if let Err(error) = result {
-            let error = Error::io("writing the log", error).at_position(self.core.durable());
-            // A full disk cannot be told from a broken one here: the space was allocated.
-            self.fail(if error.kind() == ErrorKind::Full {
-                error.into_fatal()
-            } else {
-                error
-            });
-            return;
+            return self.fail(Error::io("writing the log", error).at_position(self.core.durable()));
         }
         if self.failed {
             return;
@@ -441,7 +440,7 @@ impl Client for Persist {
         }
         let stalled = self
             .stuck
-            .map(|(_, since)| since + self.core.options.stall_limit.as_nanos() as u64);
+            .map(|(_, since)| since.saturating_add(self.stall_limit_ns()));
         let trailing = self
             .wants_trailing()
             .then_some(self.last_active_ns + TRAILING_NS);
@@ -491,7 +490,7 @@ impl Drop for Persist {
         // The engine ended before this log was closed: nobody will ever finish it.
         if !self.finished {
             self.core
-                .fail(Error::new(ErrorKind::Closed, "the engine ended"));
+                .fail(Error::new(ErrorKind::Closed, "the engine ended").at_path(&self.core.path));
             self.end();
         }
     }

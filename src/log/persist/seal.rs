@@ -300,7 +300,7 @@ impl Persist {
             .find(|(_, next)| next.first() > self.start.wanted)
             .filter(|_| self.shut.tail().is_none())?;
         let left = expires(oldest, age).saturating_sub(self.disk.now_unix_ns());
-        Some(self.disk.now_monotonic_ns() + left)
+        Some(self.disk.now_monotonic_ns().saturating_add(left))
     }
 }
 

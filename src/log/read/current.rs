@@ -15,7 +15,7 @@ use crate::log::read::source::{Found, Source, What};
 #[derive(Debug, Clone)]
 pub(super) struct Current {
     pub(super) begin: u64,
-    end: u64,
+    pub(super) end: u64,
     /// The next record's payload.
     payload: Range<u64>,
     time_unix_ns: Option<u64>,

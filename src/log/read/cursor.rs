@@ -140,7 +140,7 @@ impl Cursor {
                 self.check_place()?;
             }
             if self.current.is_some() && (stay || self.current_is_at_hand()) {
-                return Ok(Step::Ready);
+                return Ok(self.gated_again().map_or(Step::Ready, Step::Wait));
             }
             if let Some(need) = self.hidden(None) {
                 return Ok(Step::Wait(need));
@@ -314,6 +314,16 @@ impl Cursor {
                 }
             }
         }
+    }
+
+    /// The frame at hand was visible when it was found; only a gate may have moved back since.
+    #[inline]
+    fn gated_again(&mut self) -> Option<Need> {
+        if self.visibility != Visibility::Gated {
+            return None;
+        }
+        let end = self.current.as_ref()?.end;
+        self.hidden(Some(Position::new(self.position.segment(), end)))
     }
 
     /// What must happen before there is a frame at the position.

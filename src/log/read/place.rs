@@ -58,7 +58,8 @@ impl Cursor {
         placed
     }
 
-    /// The log's start need not be where a record begins: the next one is meant.
+    /// The log's start need not be where a record begins, nor in what a truncation left: the next
+    /// record is meant.
     pub(super) fn place_at_start(&mut self) {
         let start = self.core.start();
         let (known, next) = {
@@ -66,7 +67,8 @@ impl Cursor {
             let next = segments
                 .after(start.segment())
                 .map(|segment| segment.first());
-            (segments.get(start.segment()).is_some(), next)
+            let holds = |segment: &Arc<Segment>| start.offset_bytes() <= end_of(segment);
+            (segments.get(start.segment()).is_some_and(holds), next)
         };
         match next {
             Some(next) if !known => self.jump(next, Landing::Reached),
@@ -141,7 +143,12 @@ impl Cursor {
             None => self.place_at_start(),
         }
         loop {
-            self.check_place()?;
+            match self.check_place() {
+                // The boundary may lie before the log's start, or what it lay in may just have
+                // gone: the cursor is where it can go on, and that is on the way to the end.
+                Err(gone) if matches!(gone.kind(), ErrorKind::Trimmed | ErrorKind::Cut) => continue,
+                checked => checked?,
+            }
             let Some(segment) = self.segment.clone() else {
                 return Ok(());
             };

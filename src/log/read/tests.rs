@@ -602,3 +602,81 @@ fn readers_and_records_go_where_they_are_needed() {
     is_send::<crate::Batch<'_>>();
     is_send::<crate::Next<'_>>();
 }
+
+#[test]
+fn a_reader_finds_the_end_although_the_log_was_trimmed_behind_the_last_known_boundary() {
+    let mut rig = Rig::new();
+    let positions = rig.fill(0..10, 9);
+    rig.ask(|log| log.trim(positions[5])).unwrap();
+    let gated = with(Visibility::Gated);
+    let mut reader = rig.log.reader_with(From::End, gated).unwrap();
+    assert!(reader.try_next().unwrap().is_none());
+    rig.log.set_gate(positions[6]);
+    assert_eq!(&*reader.try_next().unwrap().unwrap(), numbered(5, 9));
+}
+
+#[test]
+fn a_reader_starts_in_a_log_whose_start_lies_within_a_record() {
+    let mut rig = Rig::new();
+    let positions = rig.fill(0..3, 100);
+    let within = Position::from_u64(positions[1].to_u64() + 1);
+    rig.ask(|log| log.trim(within)).unwrap();
+    // Cut, so that the segment is read from its file.
+    rig.ask(|log| log.truncate(positions[2])).unwrap();
+    let mut reader = rig.log.reader(From::Start).unwrap();
+    assert!(reader.try_next().unwrap().is_none());
+    rig.fill(3..4, 100);
+    assert_eq!(&*reader.try_next().unwrap().unwrap(), numbered(3, 100));
+}
+
+#[test]
+fn a_reader_starts_behind_a_cut_that_the_logs_start_was_moved_into() {
+    let mut rig = Rig::new();
+    let positions = rig.fill(0..3, 100);
+    rig.ask(|log| log.truncate(positions[0])).unwrap();
+    rig.ask(|log| log.trim(positions[1])).unwrap();
+    let mut reader = rig.log.reader(From::Start).unwrap();
+    assert!(reader.try_next().unwrap().is_none());
+    rig.fill(3..4, 100);
+    assert_eq!(&*reader.try_next().unwrap().unwrap(), numbered(3, 100));
+}
+
+#[test]
+fn a_reader_at_the_begin_of_a_segment_that_is_cut_off_is_told() {
+    let mut rig = Rig::new();
+    let positions = rig.fill(0..2, 100);
+    rig.ask(|log| log.truncate(positions[1])).unwrap();
+    let mut reader = rig.log.reader(From::End).unwrap();
+    assert!(reader.position() > positions[1]);
+    rig.ask(|log| log.truncate(positions[0])).unwrap();
+    assert_eq!(reader.try_next().unwrap_err().kind(), ErrorKind::Cut);
+}
+
+#[test]
+fn a_log_is_cut_before_a_batch_at_whose_first_record_it_starts() {
+    let mut rig = Rig::new();
+    let batch = Rig::at(rig.log.try_append_batch(&["one", "two"]));
+    rig.flush();
+    rig.ask(|log| log.trim(batch)).unwrap();
+    let next = rig.ask(|log| log.truncate(batch)).unwrap();
+    assert_eq!(rig.fill(0..1, 9), [next]);
+    let mut reader = rig.log.reader(From::Start).unwrap();
+    assert_eq!(drain(&mut reader), [(next, numbered(0, 9))]);
+}
+
+#[test]
+fn a_gate_that_moves_back_hides_what_was_not_read_yet() {
+    let mut rig = Rig::new();
+    let batch = Rig::at(rig.log.try_append_batch(&["one", "two"]));
+    rig.flush();
+    rig.log.set_gate(rig.log.end());
+    let mut reader = rig
+        .log
+        .reader_with(From::Start, with(Visibility::Gated))
+        .unwrap();
+    assert_eq!(&*reader.try_next().unwrap().unwrap(), b"one");
+    rig.log.set_gate(batch);
+    assert!(reader.try_next().unwrap().is_none());
+    rig.log.set_gate(rig.log.end());
+    assert_eq!(&*reader.try_next().unwrap().unwrap(), b"two");
+}

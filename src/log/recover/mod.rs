@@ -69,7 +69,8 @@ pub(crate) struct Recovered {
     /// No checkpoint's time may be less.
     pub(crate) time_last_unix_ns: u64,
     /// Files to remove once the tail is settled: ghosts, trimmed and empty segments, unfinished
-    /// files. Segments among them may as well become spares.
+    /// files. Segments among them may as well become spares. By ordinal; without a new commit point,
+    /// those behind the tail must go newest first, each durably, or a link would lead nowhere.
     pub(crate) removable: Vec<String>,
     pub(crate) spares: Vec<String>,
 }
@@ -274,16 +275,47 @@ pub(crate) fn attempt(
     ))
 }
 
+/// Whether a log is, or may be made, in this directory: a look before anything is touched.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotALog`], also where there is nothing and nothing is to be made; [`ErrorKind::Io`].
+pub(crate) fn check_place(dir: &dyn Dir, create: bool) -> Result<()> {
+    let listing = Listing::read(dir)?;
+    if !listing.segments.is_empty() {
+        return Ok(());
+    }
+    refuse_company(dir, &listing)?;
+    if create || listing.lock {
+        Ok(())
+    } else {
+        Err(empty(dir))
+    }
+}
+
+/// There is no log, and none is to be made.
+pub(crate) fn empty(dir: &dyn Dir) -> Error {
+    Error::new(ErrorKind::NotALog, "the directory is empty")
+        .at_path(dir.path())
+        .remedy("check the path, or have a log made there")
+}
+
+/// Where there are no segments, nothing but a log's own files may be.
+fn refuse_company(dir: &dyn Dir, listing: &Listing) -> Result<()> {
+    let Some(stranger) = listing.strangers.first() else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorKind::NotALog,
+        format!("there is no segment, but `{stranger}`"),
+    )
+    .at_path(dir.path())
+    .remedy("name the log's directory, or an empty one to make a log in"))
+}
+
 /// A directory without segments: a new log, unless something else lives there.
 fn fresh(dir: &dyn Dir, listing: &Listing) -> Result<Recovered> {
-    if let Some(stranger) = listing.strangers.first() {
-        return Err(Error::new(
-            ErrorKind::NotALog,
-            format!("there is no segment, but `{stranger}`"),
-        )
-        .at_path(dir.path())
-        .remedy("name the log's directory, or an empty one to make a log in"));
-    }
+    refuse_company(dir, listing)?;
     Ok(Recovered {
         log_id: LogId::default(),
         block_bytes: 0,

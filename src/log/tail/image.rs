@@ -13,6 +13,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
+
 use crate::disk::Region;
 use crate::log::frame::{self, Seed};
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -32,7 +34,7 @@ pub(crate) struct Image {
     base: *mut u8,
     len: usize,
     /// Pins, [`RETIRED`], [`DETACHED`].
-    pins: AtomicU32,
+    pins: CachePadded<AtomicU32>,
     memory: Mutex<Option<Arc<Region>>>,
     #[cfg(ringbolt_loom)]
     words: Vec<AtomicU32>,
@@ -54,7 +56,7 @@ impl Image {
             seed,
             base: memory.as_ptr(),
             len: memory.len(),
-            pins: AtomicU32::new(0),
+            pins: CachePadded::new(AtomicU32::new(0)),
             #[cfg(ringbolt_loom)]
             words: (0..memory.len() / 8).map(|_| AtomicU32::new(0)).collect(),
             #[cfg(ringbolt_loom)]
@@ -71,7 +73,8 @@ impl Image {
         self.seed
     }
 
-    /// The memory, for the disk; `None` once it went elsewhere.
+    /// The memory; `None` once it went elsewhere.
+    #[cfg(any(test, ringbolt_loom))]
     pub(crate) fn memory(&self) -> Option<Arc<Region>> {
         self.memory.lock().clone()
     }

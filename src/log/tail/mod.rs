@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 
 use crate::log::frame;
-use crate::log::position::{Position, UNIT_BYTES};
+use crate::log::position::UNIT_BYTES;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 use crate::sys::mem::WipedOnFork;
@@ -362,9 +362,4 @@ fn refusal(word: Word) -> Refusal {
     } else {
         Refusal::Frozen
     }
-}
-
-/// Where a frame of `len` bytes ends that begins at `from`.
-pub(crate) fn end_of(from: Position, len: usize) -> Position {
-    from.plus(frame::aligned(len) as u64)
 }

@@ -1,0 +1,8 @@
+//! What the command can do, a file each.
+
+pub(crate) mod append;
+pub(crate) mod demo;
+pub(crate) mod inspect;
+pub(crate) mod read;
+pub(crate) mod repair;
+pub(crate) mod verify;

@@ -1,0 +1,102 @@
+//! `ringbolt demo` and `ringbolt bench log` run through on this machine, small, and say what they should.
+
+mod common;
+
+use common::{Folder, expect, run, stderr};
+
+#[test]
+fn the_demo_checks_everything_and_draws() {
+    let folder = Folder::new();
+    let args = "demo --seconds 0.5 --segment-bytes 4MiB --dir DIR";
+    let said = String::from_utf8(expect(folder.path(), args, b"", 0)).unwrap();
+    for part in [
+        "written by",
+        "append",
+        "durable acknowledgement",
+        "publish to receive",
+        "all there",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let svg = std::fs::read_to_string(folder.path().join("ringbolt-demo.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+    // The log stays, is whole, and a second run goes on in it.
+    let log = folder.path().join("ringbolt-demo");
+    expect(&log, "verify DIR", b"", 0);
+    expect(folder.path(), args, b"", 0);
+}
+
+#[test]
+fn the_demo_on_plain_calls_leaves_nothing_behind() {
+    let folder = Folder::new();
+    let output = common::ringbolt(
+        folder.path(),
+        "demo --seconds 0.2 --segment-bytes 1MiB --backend posix-buffered",
+    )
+    .current_dir(folder.path())
+    .env("TMPDIR", folder.path())
+    .output()
+    .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["ringbolt-demo.svg"]);
+}
+
+#[test]
+fn a_quick_bench_measures_every_row() {
+    let folder = Folder::new();
+    let svg = folder.path().join("latency.svg");
+    let hgrm = folder.path().join("latency.hgrm");
+    let args = format!(
+        "bench log --quick --rounds 1 --json --dir DIR --svg {} --hgrm {}",
+        svg.display(),
+        hgrm.display()
+    );
+    let report: serde_json::Value =
+        serde_json::from_slice(&expect(folder.path(), &args, b"", 0)).unwrap();
+    let mut names: Vec<&str> = report["measures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|measure| {
+            assert!(measure["median"].is_number(), "{measure}");
+            measure["name"].as_str().unwrap()
+        })
+        .collect();
+    names.dedup();
+    let all = [
+        "append", "sync", "writers", "call", "publish", "read", "open", "memory", "idle",
+    ];
+    assert_eq!(names, all);
+    assert!(!report["raw"]["rows"].as_array().unwrap().is_empty());
+    assert!(
+        report["latencies"]["hiccup meter"]["count"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+    assert!(
+        std::fs::read_to_string(svg)
+            .unwrap()
+            .contains("append call")
+    );
+    assert!(folder.path().join("latency.append-call.hgrm").exists());
+
+    // Nothing but the files is left.
+    let left = std::fs::read_dir(folder.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_dir())
+        .count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_bench_where_nothing_can_be_written_says_what_to_do() {
+    let folder = Folder::new();
+    let output = run(&folder.log(), "bench log --quick --dir DIR");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--dir"), "{}", stderr(&output));
+}
