@@ -1,4 +1,4 @@
-#![doc = "Ringbolt."]
+#![doc = include_str!("README.md")]
 #![deny(unsafe_code)]
 
 pub mod disk;
@@ -25,3 +25,7 @@ pub use log::{
     LogView, Next, Position, Preallocation, ReadOptions, Reader, Record, SealedSegment,
     SharedRecord, Stats, Ticket, ViewReader, ViewRecord, Visibility,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
