@@ -25,3 +25,7 @@ pub use log::{
     LogView, Next, Position, Preallocation, ReadOptions, Reader, Record, SealedSegment,
     SharedRecord, Stats, Ticket, ViewReader, ViewRecord, Visibility,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
