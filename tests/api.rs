@@ -78,7 +78,7 @@ impl<T: Sync> Ask<T> {
 fn claims_and_drivers_stay_on_their_thread() {
     const {
         assert!(Ask::<Log>::SEND && Ask::<Log>::SYNC);
-        assert!(!Ask::<Claim<'static>>::SEND);
+        assert!(!Ask::<Claim<'static>>::SEND && !Ask::<Claim<'static>>::SYNC);
         assert!(!Ask::<Driver>::SEND);
     }
 }

@@ -6,6 +6,7 @@
 //! `/proc` has neither, the test says that it was skipped.
 
 #[path = "rungs/mod.rs"]
+#[allow(dead_code)] // each test uses its part of it
 mod rungs;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -200,7 +201,7 @@ fn an_append_makes_no_system_call() {
         let before = Calls::of(own).unwrap();
         Calls::of(own).unwrap().reads_and_writes - before.reads_and_writes
     };
-    let mut count = |appends: usize| {
+    let count = |appends: usize| {
         let before = Calls::of(own).unwrap();
         for _ in 0..appends {
             let _ = log.try_append(&[7; 64]).unwrap();

@@ -4,6 +4,7 @@
 //! memory, so both kinds count; pages of mapped files belong to the page cache and do not.
 
 #[path = "rungs/mod.rs"]
+#[allow(dead_code)] // each test uses its part of it
 mod rungs;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
