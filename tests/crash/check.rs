@@ -13,7 +13,7 @@ const NESTED: usize = 4;
 type Records = Vec<(Position, Vec<u8>)>;
 
 /// Checks one state; says how many states a crash within recovery added.
-pub fn check(
+pub(crate) fn check(
     run: &Run,
     operation: u64,
     state: SimDisk,

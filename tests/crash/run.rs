@@ -8,47 +8,47 @@ use ringbolt::{Driver, Engine, Log, LogOptions, Poll, Position, Ticket};
 use crate::workloads::Workload;
 
 /// Where the log lies on the simulated disk.
-pub const DIR: &str = "/log";
+pub(crate) const DIR: &str = "/log";
 
 /// A record, and at which operation it was acknowledged (`u64::MAX`: never).
 #[derive(Debug, Clone)]
-pub struct Entry {
-    pub position: Position,
-    pub payload: Vec<u8>,
-    pub acked_at: u64,
+pub(crate) struct Entry {
+    pub(crate) position: Position,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) acked_at: u64,
     /// Records of one batch share a number: they stand or fall together.
-    pub group: u64,
+    pub(crate) group: u64,
 }
 
 /// One course of the log's history. A truncation begins a new one.
 #[derive(Debug, Clone, Default)]
-pub struct Timeline {
-    pub entries: Vec<Entry>,
+pub(crate) struct Timeline {
+    pub(crate) entries: Vec<Entry>,
     /// From when on, and until when, the log may be found in this course.
-    pub from: u64,
-    pub until: u64,
+    pub(crate) from: u64,
+    pub(crate) until: u64,
 }
 
 /// A recorded run.
-pub struct Run {
-    pub timelines: Vec<Timeline>,
+pub(crate) struct Run {
+    pub(crate) timelines: Vec<Timeline>,
     /// Trims: requested at, acknowledged at, the new start.
-    pub trims: Vec<(u64, u64, Position)>,
-    pub wrecks: Vec<Wreck>,
+    pub(crate) trims: Vec<(u64, u64, Position)>,
+    pub(crate) wrecks: Vec<Wreck>,
 }
 
 /// What a workload acts on.
-pub struct Actor {
-    pub disk: SimDisk,
-    pub log: Option<Log>,
-    pub driver: Option<Driver>,
+pub(crate) struct Actor {
+    pub(crate) disk: SimDisk,
+    pub(crate) log: Option<Log>,
+    pub(crate) driver: Option<Driver>,
     pending: Vec<(usize, usize, Ticket<'static>)>,
     timelines: Vec<Timeline>,
     trims: Vec<(u64, u64, Position)>,
     groups: u64,
 }
 
-pub fn options() -> LogOptions {
+pub(crate) fn options() -> LogOptions {
     LogOptions::new()
         .segment_bytes(1 << 20)
         .preallocation(ringbolt::Preallocation::Unwritten)
@@ -56,7 +56,7 @@ pub fn options() -> LogOptions {
 }
 
 impl Run {
-    pub fn record(workload: &Workload) -> Self {
+    pub(crate) fn record(workload: &Workload) -> Self {
         let disk = SimOptions::new()
             .seed(workload.seed)
             .direct(workload.direct)
@@ -86,28 +86,28 @@ impl Run {
 }
 
 impl Actor {
-    pub fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         self.open_with(&options());
     }
 
-    pub fn open_with(&mut self, options: &LogOptions) {
+    pub(crate) fn open_with(&mut self, options: &LogOptions) {
         let builder = Engine::builder().disk(Arc::new(self.disk.clone()));
         let (engine, driver) = builder.caller_driven().unwrap();
         self.log = Some(options.open_on(&engine, DIR).unwrap());
         self.driver = Some(driver);
     }
 
-    pub fn log(&self) -> Log {
+    pub(crate) fn log(&self) -> Log {
         self.log.clone().expect("the log is open")
     }
 
     /// Appends a record of `len` bytes with a number of its own in it.
-    pub fn append(&mut self, len: usize) {
+    pub(crate) fn append(&mut self, len: usize) {
         self.append_batch(&[len]);
     }
 
     /// Appends several as one batch; one alone goes as a record.
-    pub fn append_batch(&mut self, lens: &[usize]) {
+    pub(crate) fn append_batch(&mut self, lens: &[usize]) {
         let timeline = self.timelines.len() - 1;
         let first = self.timelines[timeline].entries.len();
         let payloads: Vec<Vec<u8>> = lens
@@ -146,7 +146,7 @@ impl Actor {
     }
 
     /// One turn of the engine; what is acknowledged is noted at once.
-    pub fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         let driver = self.driver.as_mut().expect("the engine is there");
         match driver.poll().unwrap() {
             Poll::Busy | Poll::Ended => {}
@@ -161,7 +161,7 @@ impl Actor {
     }
 
     /// Turns until all that was appended is acknowledged.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..100_000 {
             if self.pending.is_empty() {
                 return;
@@ -172,7 +172,7 @@ impl Actor {
     }
 
     /// Some turns more, so that trailing checkpoints and file work come to an end.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         for _ in 0..40 {
             self.turn();
         }
@@ -210,11 +210,11 @@ impl Actor {
     }
 
     /// The position of the n-th record of the present course.
-    pub fn position(&self, n: usize) -> Position {
+    pub(crate) fn position(&self, n: usize) -> Position {
         self.timelines.last().expect("there is one").entries[n].position
     }
 
-    pub fn trim(&mut self, n: usize) {
+    pub(crate) fn trim(&mut self, n: usize) {
         let position = self.position(n);
         let asked = self.disk.operations();
         self.drive(move |log| log.trim(position)).unwrap();
@@ -223,7 +223,7 @@ impl Actor {
     }
 
     /// Cuts off the n-th record and all behind it.
-    pub fn truncate(&mut self, n: usize) {
+    pub(crate) fn truncate(&mut self, n: usize) {
         let position = self.position(n);
         let asked = self.disk.operations();
         let old = self.timelines.last_mut().expect("there is one");
@@ -250,14 +250,14 @@ impl Actor {
     }
 
     /// Closes and lets everything go.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.drive(|log| log.close()).unwrap();
         self.log = None;
         self.driver = None;
     }
 
     /// Lets everything go without closing, as a process that ends does.
-    pub fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.settle();
         self.driver = None;
         self.log = None;
@@ -265,7 +265,7 @@ impl Actor {
 }
 
 /// A payload that tells course and number, and fills its length with bytes that depend on both.
-pub fn payload(timeline: u64, number: u64, len: usize) -> Vec<u8> {
+pub(crate) fn payload(timeline: u64, number: u64, len: usize) -> Vec<u8> {
     let mut state = timeline << 32 | number | 1 << 63;
     (0..len)
         .map(|_| {

@@ -2,18 +2,18 @@
 
 use crate::run::Actor;
 
-pub struct Workload {
-    pub name: &'static str,
-    pub seed: u64,
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) seed: u64,
     /// Direct writes, or through the page cache with a sync.
-    pub direct: bool,
-    pub act: fn(&mut Actor),
+    pub(crate) direct: bool,
+    pub(crate) act: fn(&mut Actor),
 }
 
 macro_rules! workloads {
     ($($name:literal, $direct:literal, $act:expr;)*) => {
         /// All of them.
-        pub const WORKLOADS: &[Workload] = &[
+        pub(crate) const WORKLOADS: &[Workload] = &[
             $(Workload { name: $name, seed: line!() as u64, direct: $direct, act: $act },)*
         ];
     };

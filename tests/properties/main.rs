@@ -62,6 +62,7 @@ pub(crate) enum Pick {
 
 /// Where a reader that stays begins.
 #[derive(Debug, Clone)]
+#[allow(clippy::enum_variant_names)] // the names are the library's
 pub(crate) enum Start {
     Start,
     End,
