@@ -514,6 +514,8 @@ fn threads_are_told(class: OpClass, after: u64) {
         .unwrap();
     let log = options()
         .unsynced_bytes(100_000)
+        // The clock is simulated and the threads are real: it may leap while one holds a claim.
+        .stall_limit(Duration::MAX)
         // Every segment is allocated, so that the fault finds its operation.
         .spare_segments(0)
         .open_on(&engine, common::DIR)

@@ -279,7 +279,7 @@ impl Log {
     ///
     /// What made the log fail or close.
     pub fn flush(&self) -> Result<Position> {
-        self.check_fork()?;
+        self.check_failure()?;
         self.durable().wait_for(self.end())
     }
 
@@ -289,8 +289,16 @@ impl Log {
     ///
     /// Those of [`Log::flush`].
     pub async fn flush_async(&self) -> Result<Position> {
-        self.check_fork()?;
+        self.check_failure()?;
         self.durable().reached(self.end()).await
+    }
+
+    /// A log that failed says so, even where nothing is left to be brought to disk.
+    fn check_failure(&self) -> Result<()> {
+        self.check_fork()?;
+        self.core()
+            .failure()
+            .map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// A forked child has copies of everything but the engine.

@@ -55,18 +55,6 @@ impl Run {
 
     pub(crate) fn all(mut self, ops: &[Op]) -> TestResult {
         for (index, op) in ops.iter().enumerate() {
-            if std::env::var_os("RINGBOLT_TRACE").is_some() {
-                eprintln!(
-                    "{op:?} {:?}..{:?} durable {:?} readers {:?}",
-                    self.machine.log().start(),
-                    self.machine.log().end(),
-                    self.machine.log().durable().get(),
-                    self.readers
-                        .iter()
-                        .map(|w| (w.reader.position(), w.from))
-                        .collect::<Vec<_>>()
-                );
-            }
             self.one(op)
                 .map_err(|what| format!("operation {index}, {op:?}: {what}"))?;
         }
