@@ -15,7 +15,7 @@ use crate::log::tail::claim::Claimed;
 use crate::log::tail::word::GENERATION_MASK;
 
 /// Writes of large groups that are under way at a time.
-const DEPTH: usize = 4;
+const DEPTH: usize = 8;
 /// A group so large is written although others are under way, in bytes.
 const LARGE: u64 = 256 << 10;
 /// The largest single write, in bytes.
