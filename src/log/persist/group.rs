@@ -273,6 +273,7 @@ impl Persist {
             return true;
         }
         self.wants_trailing()
-            && self.disk.now_monotonic_ns() >= self.last_active_ns + super::TRAILING_NS
+            && self.disk.now_monotonic_ns()
+                >= self.last_active_ns.saturating_add(super::TRAILING_NS)
     }
 }

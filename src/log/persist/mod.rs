@@ -440,10 +440,10 @@ impl Client for Persist {
         }
         let stalled = self
             .stuck
-            .map(|(_, since)| since.saturating_add(self.stall_limit_ns()));
+            .and_then(|(_, since)| since.checked_add(self.stall_limit_ns()));
         let trailing = self
             .wants_trailing()
-            .then_some(self.last_active_ns + TRAILING_NS);
+            .then_some(self.last_active_ns.saturating_add(TRAILING_NS));
         [stalled, trailing, self.retention_deadline_ns()]
             .into_iter()
             .flatten()
