@@ -16,7 +16,7 @@ use std::time::Duration;
 use common::{Rig, Wakes, options, payload, read_all};
 use ringbolt::disk::Disk as _;
 use ringbolt::disk::sim::{EIO, ENOSPC, Fault, OpClass, SimDisk};
-use ringbolt::{Engine, ErrorKind, From, Log, LogOptions, Position, Result, Ticket};
+use ringbolt::{Engine, ErrorKind, From, Log, LogOptions, Position, Preallocation, Result, Ticket};
 
 /// A pending call, and how often it was woken.
 type Pending<T> = (Pin<Box<dyn Future<Output = Result<T>>>>, Arc<Wakes>);
@@ -73,6 +73,8 @@ impl Work {
     fn options(&self) -> LogOptions {
         let sealed = Arc::clone(&self.sealed);
         options()
+            // Zeroes that are written ahead fail in their turn, too.
+            .preallocation(Preallocation::Auto)
             .unsynced_bytes(300_000)
             .spare_segments(2)
             .on_seal(move |_| {

@@ -23,6 +23,7 @@ use crate::log::tail::{Refusal, Tail};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::bell::Bell;
 use crate::sync::lock::{Mutex, RwLock};
+use crate::sync::park::SpinPlace;
 use crate::sync::waiters::Waiters;
 
 /// Everything that the handles of a log and its persister share.
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     start: AtomicU64,
     /// Those who wait for the durable watermark.
     pub(crate) durable_waiters: Waiters,
+    /// The one of them that spins while a small write is under way.
+    pub(crate) durable_spin: SpinPlace,
     /// Readers that wait for a commit, by the position where they stand.
     pub(crate) committed_waiters: Waiters,
     /// Readers that wait for the gate.
@@ -273,6 +276,7 @@ impl Core {
             gate: AtomicU64::new(0),
             start: AtomicU64::new(parts.start.to_u64()),
             durable_waiters: Waiters::new(),
+            durable_spin: SpinPlace::new(),
             committed_waiters: Waiters::new(),
             gate_waiters: Waiters::new(),
             room_waiters: Waiters::new(),

@@ -473,6 +473,7 @@ impl Log {
             payload_bytes: counters.payload_bytes.load(Relaxed),
             writes: counters.writes.load(Relaxed),
             written_bytes: counters.written_bytes.load(Relaxed),
+            filled_bytes: counters.filled_bytes.load(Relaxed),
             checkpoints: counters.checkpoints.load(Relaxed),
             rollovers: counters.rollovers.load(Relaxed),
             recycled: counters.recycled.load(Relaxed),

@@ -79,6 +79,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         image: begun.image,
         memory: begun.memory,
         at: first.offset_bytes(),
+        fill: begun.fill,
         records_total: found.records_total,
         last_time_unix_ns: found.time_last_unix_ns,
         epoch: begun.epoch,
@@ -189,6 +190,8 @@ struct Begun {
     memory: Arc<Region>,
     at: Position,
     resumed: bool,
+    /// Whether zeroes are to be written ahead of what is appended.
+    fill: bool,
     epoch: u64,
     ordinal_max: u64,
 }
@@ -246,19 +249,23 @@ impl Opening<'_> {
             created_unix_ns: self.disk.now_unix_ns(),
             compatible: 0,
         };
-        let fill = self.options.preallocation != Preallocation::Unwritten;
-        let (file, _) = make::make(
-            &*self.dir,
-            spares,
-            &Plan {
-                header,
-                fill,
-                control: true,
-            },
-        )?;
+        // To make a log may take a moment; to open one again, after a crash above all, may not.
+        let fill = match self.options.preallocation {
+            Preallocation::Auto => fresh,
+            Preallocation::Written => true,
+            Preallocation::Unwritten => false,
+        };
+        let plan = Plan {
+            header,
+            fill,
+            control: true,
+        };
+        let (file, recycled) = make::make(&*self.dir, spares, &plan)?;
         let memory = self.memory()?;
         let at = Position::new(ordinal, header.frames().start);
-        Ok(self.begun(header, file, memory, at, Summary::default(), false, ordinal))
+        let mut begun = self.begun(header, file, memory, at, Summary::default(), false, ordinal);
+        begun.fill &= !recycled && !fill;
+        Ok(begun)
     }
 
     /// Loads the last segment's beginning into memory.
@@ -317,6 +324,7 @@ impl Opening<'_> {
             memory,
             at,
             resumed,
+            fill: self.options.preallocation == Preallocation::Auto,
             epoch: header.epoch,
             ordinal_max,
         }

@@ -25,13 +25,15 @@ pub enum Durability {
 /// How the space of new segments is prepared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Preallocation {
-    /// By the measured flow: zeroes are written ahead while the log flows slowly, so that each
-    /// write finds a written extent; near the disk's speed space is allocated only.
+    /// By the flow: while the log flows slowly, zeroes are written a little ahead of it, so that
+    /// each write finds a written extent; where it writes large groups, near the disk's speed,
+    /// space is allocated only.
     #[default]
     Auto,
-    /// Always write zeroes ahead: the lowest latency, at the price of writing everything twice.
+    /// Each new segment is filled with zeroes while it is made: the steadiest latency, at the price
+    /// of writing everything twice.
     Written,
-    /// Never write ahead: the highest bandwidth while the log grows.
+    /// Space is allocated, and nothing is written ahead.
     Unwritten,
 }
 

@@ -13,6 +13,7 @@ pub(crate) struct Counters {
     pub(crate) payload_bytes: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) written_bytes: AtomicU64,
+    pub(crate) filled_bytes: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) rollovers: AtomicU64,
     pub(crate) recycled: AtomicU64,
@@ -30,6 +31,7 @@ impl Counters {
             payload_bytes: zero(),
             writes: zero(),
             written_bytes: zero(),
+            filled_bytes: zero(),
             checkpoints: zero(),
             rollovers: zero(),
             recycled: zero(),
@@ -80,6 +82,9 @@ pub struct Stats {
     pub writes: u64,
     /// Bytes in them, with headers, checkpoints and padding.
     pub written_bytes: u64,
+    /// Bytes of zeroes written ahead of the log, see
+    /// [`Preallocation::Auto`](crate::Preallocation).
+    pub filled_bytes: u64,
     /// Checkpoint frames written.
     pub checkpoints: u64,
     /// Segments filled.

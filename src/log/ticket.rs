@@ -104,12 +104,17 @@ impl<'a> Ticket<'a> {
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Result<Position> {
-        let needed = self.end.to_u64();
-        let outcome = self
-            .core
-            .0
-            .durable_waiters
-            .wait(needed, deadline, || self.outcome());
+        if let Some(outcome) = self.outcome() {
+            return outcome;
+        }
+        let (core, needed) = (&self.core.0, self.end.to_u64());
+        let outcome = core
+            .durable_spin
+            .spin_until(deadline, || self.outcome())
+            .or_else(|| {
+                core.durable_waiters
+                    .wait(needed, deadline, || self.outcome())
+            });
         outcome.unwrap_or_else(|| {
             Err(
                 Error::new(ErrorKind::TimedOut, "the record is not acknowledged yet")

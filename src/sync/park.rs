@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::atomic::{AtomicBool, Ordering, spin_loop};
+use super::atomic::{AtomicBool, AtomicU64, Ordering, spin_loop};
 
 #[cfg(ringbolt_loom)]
 use loom::thread::{self, Thread};
@@ -94,5 +94,47 @@ pub(crate) fn spin_until<T>(
         if until.is_some_and(|until| Instant::now() >= until) {
             return None;
         }
+        // Where there are more threads than processors, one of them may have what this waits for.
+        thread::yield_now();
+    }
+}
+
+/// A place for one spinning thread of many that wait for the same thing, and how long it may spin.
+/// The others sleep at once: one wake-up fewer is worth a processor's time, many are not.
+#[derive(Debug)]
+pub(crate) struct SpinPlace {
+    taken: AtomicBool,
+    /// Nanoseconds; 0 while nobody should spin.
+    limit_ns: AtomicU64,
+}
+
+impl SpinPlace {
+    pub(crate) fn new() -> Self {
+        Self {
+            taken: AtomicBool::new(false),
+            limit_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// Says how long a wait is worth spinning for.
+    pub(crate) fn set_limit(&self, limit: Duration) {
+        self.limit_ns
+            .store(limit.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// [`spin_until`] for as long as is worth it, if no other thread does.
+    pub(crate) fn spin_until<T>(
+        &self,
+        deadline: Option<Instant>,
+        ready: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let limit = Duration::from_nanos(self.limit_ns.load(Ordering::Relaxed));
+        // ORDERING: relaxed: it guards nothing but the processor's time.
+        if limit.is_zero() || self.taken.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let value = spin_until(limit, deadline, ready);
+        self.taken.store(false, Ordering::Relaxed);
+        value
     }
 }

@@ -46,6 +46,7 @@ pub(crate) struct Actor {
     timelines: Vec<Timeline>,
     trims: Vec<(u64, u64, Position)>,
     groups: u64,
+    filled: bool,
 }
 
 pub(crate) fn options() -> LogOptions {
@@ -73,6 +74,7 @@ impl Run {
             }],
             trims: Vec::new(),
             groups: 0,
+            filled: workload.filled,
         };
         actor.open();
         (workload.act)(&mut actor);
@@ -87,7 +89,12 @@ impl Run {
 
 impl Actor {
     pub(crate) fn open(&mut self) {
-        self.open_with(&options());
+        let preallocation = if self.filled {
+            ringbolt::Preallocation::Auto
+        } else {
+            ringbolt::Preallocation::Unwritten
+        };
+        self.open_with(&options().preallocation(preallocation));
     }
 
     pub(crate) fn open_with(&mut self, options: &LogOptions) {

@@ -7,31 +7,40 @@ pub(crate) struct Workload {
     pub(crate) seed: u64,
     /// Direct writes, or through the page cache with a sync.
     pub(crate) direct: bool,
+    /// Whether zeroes are written ahead.
+    pub(crate) filled: bool,
     pub(crate) act: fn(&mut Actor),
 }
 
 macro_rules! workloads {
-    ($($name:literal, $direct:literal, $act:expr;)*) => {
+    ($($name:literal, $direct:literal, $filled:literal, $act:expr;)*) => {
         /// All of them.
         pub(crate) const WORKLOADS: &[Workload] = &[
-            $(Workload { name: $name, seed: line!() as u64, direct: $direct, act: $act },)*
+            $(Workload {
+                name: $name,
+                seed: line!() as u64,
+                direct: $direct,
+                filled: $filled,
+                act: $act,
+            },)*
         ];
     };
 }
 
 workloads! {
-    "append", true, append;
-    "append buffered", false, append;
-    "pipelined", true, pipelined;
-    "rollover", true, rollover;
-    "rollover buffered", false, rollover;
-    "batch", true, batch;
-    "trim", true, trim;
-    "truncate", true, truncate;
-    "truncate in flight", true, truncate_in_flight;
-    "reopen", true, reopen;
-    "reopen unclean", true, reopen_unclean;
-    "retention", true, retention;
+    "append", true, false, append;
+    "append buffered", false, false, append;
+    "pipelined", true, false, pipelined;
+    "rollover", true, false, rollover;
+    "rollover buffered", false, false, rollover;
+    "batch", true, false, batch;
+    "trim", true, false, trim;
+    "truncate", true, false, truncate;
+    "truncate in flight", true, false, truncate_in_flight;
+    "reopen", true, false, reopen;
+    "reopen unclean", true, false, reopen_unclean;
+    "retention", true, false, retention;
+    "filled ahead", true, true, filled_ahead;
 }
 
 /// One by one, each awaited.
@@ -45,6 +54,21 @@ fn append(actor: &mut Actor) {
         actor.append(len);
         actor.settle();
     }
+}
+
+/// Across a segment's end and an unclean opening, slowly enough that zeroes are written ahead.
+fn filled_ahead(actor: &mut Actor) {
+    for n in 0..24_usize {
+        actor.append(46_000 + n);
+        actor.settle();
+    }
+    actor.abandon();
+    actor.open();
+    for n in 0..8_usize {
+        actor.append(30_000 + n);
+        actor.settle();
+    }
+    actor.rest();
 }
 
 /// Many at a time, turns in between.

@@ -11,6 +11,7 @@ mod callbacks;
 mod clock;
 mod damage;
 mod errors;
+mod filling;
 mod lifecycle;
 mod opening;
 mod producers;

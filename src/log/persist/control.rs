@@ -1,12 +1,11 @@
 //! Closing and truncating: both shut the tail, bring everything to disk, and then write one last
 //! thing.
 
-use std::sync::Arc;
-
-use crate::disk::{File, Queue};
+use crate::disk::Queue;
 use crate::error::{Error, ErrorKind};
 use crate::log::core::{Cut, Reply};
 use crate::log::persist::Persist;
+use crate::log::persist::images::NewFile;
 use crate::log::persist::live::FooterState;
 use crate::log::position::Position;
 use crate::log::segment::{Header, Link};
@@ -120,7 +119,7 @@ impl Persist {
     /// Whether everything that was claimed is on disk, and nothing is under way.
     fn is_drained(&self, tail: TailAt) -> bool {
         self.is_tail(tail)
-            && self.in_flight == 0
+            && self.is_still()
             && self.live.iter().all(|live| {
                 live.durable == live.frontier
                     && (live.durable < self.end || live.footer == FooterState::Sealed)
@@ -186,7 +185,8 @@ impl Persist {
     }
 
     /// The commit point of a truncation is on disk: the suffix is gone.
-    pub(super) fn truncated(&mut self, header: Header, file: Arc<dyn File>, queue: &mut dyn Queue) {
+    pub(super) fn truncated(&mut self, new: NewFile, queue: &mut dyn Queue) {
+        let header = new.header;
         let Shut::Truncating { at, reply, .. } = std::mem::replace(&mut self.shut, Shut::Open)
         else {
             return;
@@ -224,7 +224,7 @@ impl Persist {
         self.core.counters.set_truncated();
         let position = Position::new(header.ordinal, self.first);
         self.frontier_generation = self.next_generation;
-        self.install(header, file, memory);
+        self.install(new, memory);
         self.core.set_durable(position);
         self.whole = position;
         self.start.restart(header.log_start);

@@ -17,7 +17,7 @@ use crate::log::tail::word::GENERATION_MASK;
 /// Writes of large groups that are under way at a time.
 const DEPTH: usize = 8;
 /// A group so large is written although others are under way, in bytes.
-const LARGE: u64 = 256 << 10;
+pub(super) const LARGE: u64 = 256 << 10;
 /// The largest single write, in bytes.
 const PIECE_MAX: u64 = 1 << 20;
 /// The most that one scan looks at, in bytes, so that the disk is fed in between.
@@ -76,7 +76,6 @@ impl Persist {
             self.frontier_generation += 1;
             self.progressed = true;
             Counters::add(&self.core.counters.rollovers, 1);
-            self.note_rollover();
         }
     }
 
@@ -93,6 +92,7 @@ impl Persist {
             .map(|live| floor(live.frontier, self.block) - live.submitted)
             .sum();
         match self.in_flight {
+            _ if self.is_behind_fill() => false,
             0 => whole > 0 || self.has_partial(),
             depth if depth < DEPTH => whole >= LARGE,
             _ => false,
@@ -129,6 +129,9 @@ impl Persist {
 
     /// Pushes the next group, with a checkpoint, if there is one.
     pub(super) fn write_groups(&mut self, queue: &mut dyn Queue) {
+        if self.is_behind_fill() {
+            return;
+        }
         let group = self.has_group();
         let pad = self.in_flight == 0 && (self.has_partial() || self.wants_checkpoint_now());
         if !group && !pad {
@@ -157,15 +160,23 @@ impl Persist {
                 if whole == 0 || self.in_flight >= DEPTH || (small && self.in_flight > 0) {
                     break;
                 }
-                self.push_piece(queue, index, from..from + whole.min(PIECE_MAX));
+                // What zeroes are being written to waits for them.
+                let Some(clear) = self.fill.clear_to(live.generation, from) else {
+                    break;
+                };
+                let to = (from + whole.min(PIECE_MAX)).min(clear);
+                self.push_piece(queue, index, from..to);
             }
         }
     }
 
     fn push_piece(&mut self, queue: &mut dyn Queue, index: usize, range: Range<u64>) {
         let op = self.next_op();
-        let live = &mut self.live[index];
         let len = range.end - range.start;
+        if self.in_flight == 0 && len < LARGE {
+            self.small_writes.begin(op, self.disk.now_monotonic_ns());
+        }
+        let live = &mut self.live[index];
         queue.push(Write {
             file: Arc::clone(&live.segment.file),
             file_offset: range.start,

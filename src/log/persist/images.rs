@@ -20,8 +20,6 @@ use crate::sync::atomic::Ordering;
 const ZERO_BYTES: usize = 128 << 10;
 /// Files are kept ready so far ahead.
 const MADE_AHEAD: usize = 1;
-/// A log that fills segments faster than this gets unwritten ones, in bytes a second.
-const FAST_FLOW: u64 = 200 << 20;
 
 /// A segment that the keeper made, or why it could not.
 pub(crate) struct Made {
@@ -36,12 +34,18 @@ pub(super) struct Images {
     idle: Option<Idle>,
     /// How many regions exist.
     regions: usize,
-    made: std::collections::VecDeque<(Header, Arc<dyn File>)>,
+    made: std::collections::VecDeque<NewFile>,
     making: bool,
     /// The last segment of the chain as it is planned, for the next one's link.
     previous: Link,
-    rolled_at_ns: u64,
-    flow_bytes_per_s: u64,
+}
+
+/// A segment's file, ready to be written.
+pub(super) struct NewFile {
+    pub(super) header: Header,
+    pub(super) file: Arc<dyn File>,
+    /// Whether zeroes are to be written ahead of what is appended.
+    pub(super) fill: bool,
 }
 
 struct Idle {
@@ -52,7 +56,7 @@ struct Idle {
 }
 
 impl Images {
-    pub(super) fn new(segment: &Segment, now_ns: u64) -> Self {
+    pub(super) fn new(segment: &Segment) -> Self {
         Self {
             idle: None,
             regions: 1,
@@ -62,8 +66,6 @@ impl Images {
                 ordinal: segment.ordinal(),
                 end_bytes: segment.header.frames().end,
             },
-            rolled_at_ns: now_ns,
-            flow_bytes_per_s: 0,
         }
     }
 
@@ -75,15 +77,6 @@ impl Images {
 }
 
 impl Persist {
-    /// How fast the log flows decides how its next segment is prepared.
-    pub(super) fn note_rollover(&mut self) {
-        let now = self.disk.now_monotonic_ns();
-        let ns = now.saturating_sub(self.images.rolled_at_ns).max(1);
-        self.images.rolled_at_ns = now;
-        let bytes = u128::from(self.end - self.first) * 1_000_000_000;
-        self.images.flow_bytes_per_s = (bytes / u128::from(ns)).min(u64::MAX.into()) as u64;
-    }
-
     /// Asks for files, and readies the next generation when file and memory are there.
     pub(super) fn keep_ready(&mut self, queue: &mut dyn Queue) {
         if self.shut.tail().is_some() {
@@ -156,14 +149,9 @@ impl Persist {
     /// Has the keeper make a segment.
     pub(super) fn make(&mut self, header: Header, control: bool) {
         self.images.making = true;
-        let fill = match self.core.options.preallocation {
-            Preallocation::Written => true,
-            Preallocation::Unwritten => false,
-            Preallocation::Auto => self.images.flow_bytes_per_s < FAST_FLOW,
-        };
         let plan = Plan {
             header,
-            fill,
+            fill: self.core.options.preallocation == Preallocation::Written,
             control,
         };
         let (core, spares) = (Arc::clone(&self.core), Arc::clone(&self.spares));
@@ -216,11 +204,17 @@ impl Persist {
                 if recycled {
                     Counters::add(&self.core.counters.recycled, 1);
                 }
-                if self.shut.takes(&made.header) {
-                    self.truncated(made.header, file, queue);
+                let header = made.header;
+                let new = NewFile {
+                    header,
+                    file,
+                    fill: !recycled && self.core.options.preallocation == Preallocation::Auto,
+                };
+                if self.shut.takes(&header) {
+                    self.truncated(new, queue);
                 } else {
                     self.core.full.store(false, Ordering::Release);
-                    self.images.made.push_back((made.header, file));
+                    self.images.made.push_back(new);
                 }
             }
             Err(error) if error.kind() == ErrorKind::Full && !self.shut.takes(&made.header) => {
@@ -354,17 +348,17 @@ impl Persist {
     }
 
     fn ready_next(&mut self) {
-        let (Some((header, file)), Some(idle)) =
-            (self.images.made.pop_front(), self.images.idle.take())
+        let (Some(new), Some(idle)) = (self.images.made.pop_front(), self.images.idle.take())
         else {
             return;
         };
-        self.install(header, file, idle.memory);
+        self.install(new, idle.memory);
         self.core.room_waiters.wake(0);
     }
 
     /// Makes a segment the next generation.
-    pub(super) fn install(&mut self, header: Header, file: Arc<dyn File>, memory: Arc<Region>) {
+    pub(super) fn install(&mut self, new: NewFile, memory: Arc<Region>) {
+        let NewFile { header, file, fill } = new;
         let image = Arc::new(Image::new(
             header.ordinal,
             header.seed(),
@@ -392,6 +386,7 @@ impl Persist {
             Arc::clone(&image),
             memory,
             self.first,
+            fill,
         ));
         self.core.tail.ready(generation, image);
     }
@@ -416,7 +411,7 @@ impl Persist {
         }
         let ghosts = std::mem::take(&mut self.images.made)
             .into_iter()
-            .map(|(header, file)| Segment::new(header, file, None, false, None, Summary::default()))
+            .map(|new| Segment::new(new.header, new.file, None, false, None, Summary::default()))
             .collect();
         self.images.previous = Link {
             ordinal: header.ordinal,

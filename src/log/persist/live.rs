@@ -22,6 +22,8 @@ pub(super) struct Live {
     pub(super) submitted: u64,
     /// Everything before is on disk.
     pub(super) durable: u64,
+    /// Zeroes were written, or are being, up to here; at its end where they are not wanted.
+    pub(super) filled: u64,
     /// The last end of a frame in the whole blocks before the frontier, and in those on disk.
     pub(super) boundary: u64,
     pub(super) boundary_durable: u64,
@@ -58,6 +60,7 @@ impl Live {
         image: Arc<Image>,
         memory: Arc<Region>,
         at: u64,
+        fill: bool,
     ) -> Self {
         let summary = segment.summary.lock().clone();
         Self {
@@ -68,6 +71,7 @@ impl Live {
             frontier: at,
             submitted: at,
             durable: at,
+            filled: if fill { at } else { u64::MAX },
             boundary: at,
             boundary_durable: at,
             writes: VecDeque::new(),

@@ -5,14 +5,17 @@
 //! go one at a time; large ones keep several writes in flight.
 //!
 //! One state, driven by the engine's thread alone ([`Client`]); handles talk to it through
-//! [`Core`]. The parts: `group` decides what to write, `images` keeps segments ready ahead and
-//! takes memory back, `seal` writes footers and trims, `control` closes and truncates.
+//! [`Core`]. The parts: `group` decides what to write, `fill` zeroes ahead of it, `images` keeps
+//! segments ready ahead and takes memory back, `seal` writes footers and trims, `control` closes and
+//! truncates, `timing` tells waiters how long a write takes.
 
 mod control;
+mod fill;
 mod group;
 mod images;
 mod live;
 mod seal;
+mod timing;
 
 use std::collections::VecDeque;
 use std::io;
@@ -50,6 +53,7 @@ pub(crate) struct Persist {
     frontier_generation: u64,
     next_generation: u64,
     in_flight: usize,
+    fill: fill::Fill,
     images: images::Images,
     spares: Arc<Spares>,
     footer: seal::FooterWrite,
@@ -68,6 +72,7 @@ pub(crate) struct Persist {
     shut: control::Shut,
     /// Jobs of the keeper that have not told yet.
     jobs: usize,
+    small_writes: timing::SmallWrites,
     /// What changed since the last `settle`.
     progressed: bool,
     last_active_ns: u64,
@@ -88,6 +93,8 @@ pub(crate) struct Beginning {
     pub(crate) image: Arc<crate::log::tail::image::Image>,
     pub(crate) memory: Arc<Region>,
     pub(crate) at: u64,
+    /// Whether zeroes are to be written ahead of what is appended.
+    pub(crate) fill: bool,
     pub(crate) records_total: u64,
     pub(crate) last_time_unix_ns: u64,
     pub(crate) epoch: u64,
@@ -108,6 +115,7 @@ impl Persist {
             image,
             memory,
             at,
+            fill,
             ..
         } = beginning;
         let (first, end) = core.tail.limits();
@@ -115,11 +123,18 @@ impl Persist {
         let position = Position::new(segment.ordinal(), at);
         let disk = Arc::clone(&shared.disk);
         let now = disk.now_monotonic_ns();
-        let flow = images::Images::new(&segment, now);
+        let images = images::Images::new(&segment);
         let footer = seal::FooterWrite::default();
         let start = seal::Start::new(core.start());
         let mut this = Self {
-            live: VecDeque::from([Live::new(FIRST_GENERATION, segment, image, memory, at)]),
+            live: VecDeque::from([Live::new(
+                FIRST_GENERATION,
+                segment,
+                image,
+                memory,
+                at,
+                fill,
+            )]),
             core,
             shared,
             disk,
@@ -132,7 +147,8 @@ impl Persist {
             frontier_generation: FIRST_GENERATION,
             next_generation: FIRST_GENERATION + 1,
             in_flight: 0,
-            images: flow,
+            fill: fill::Fill::default(),
+            images,
             spares,
             footer,
             whole: position,
@@ -145,6 +161,7 @@ impl Persist {
             start,
             shut: control::Shut::Open,
             jobs: 0,
+            small_writes: timing::SmallWrites::default(),
             progressed: false,
             last_active_ns: now,
             stuck: None,
@@ -358,13 +375,20 @@ impl Client for Persist {
     }
 
     fn complete(&mut self, op: u32, result: io::Result<()>) {
-        self.in_flight -= 1;
-        self.progressed = true;
+        let filled = self.fill.complete(op);
+        if !filled {
+            self.in_flight -= 1;
+            self.progressed = true;
+        }
         if let Err(error) = result {
             return self.fail(Error::io("writing the log", error).at_position(self.core.durable()));
         }
-        if self.failed {
+        if self.failed || filled {
             return;
+        }
+        let now = || self.disk.now_monotonic_ns();
+        if let Some(limit) = self.small_writes.end(op, now) {
+            self.core.durable_spin.set_limit(limit);
         }
         if self.footer.op == Some(op) {
             self.footer_done();
@@ -387,12 +411,13 @@ impl Client for Persist {
         self.keep_ready(queue);
         self.write_groups(queue);
         self.write_footer(queue);
+        self.fill_ahead(queue);
         self.advance_shut();
     }
 
     fn settle(&mut self, queue: &mut dyn Queue) -> bool {
         if self.is_over() {
-            if self.in_flight == 0 && self.jobs == 0 && !self.finished {
+            if self.is_still() && self.jobs == 0 && !self.finished {
                 self.release(queue);
                 self.end();
             }
@@ -415,7 +440,7 @@ impl Client for Persist {
 
     fn arm(&mut self) -> bool {
         if self.is_over() {
-            let through = self.in_flight == 0 && self.jobs == 0;
+            let through = self.is_still() && self.jobs == 0;
             return through && !self.finished || self.has_request();
         }
         let now = self.disk.now_monotonic_ns();
@@ -453,6 +478,7 @@ impl Client for Persist {
     fn queue_failed(&mut self, error: &io::Error) {
         // Nothing completes any more: the kernel closes what is open.
         self.in_flight = 0;
+        self.fill.abandon();
         let error = io::Error::new(error.kind(), error.to_string());
         self.fail(Error::io("the queue to the disk failed", error));
         self.lock = None;
@@ -470,6 +496,11 @@ impl Persist {
     /// Whether nothing will be written any more: failed, or closed.
     fn is_over(&self) -> bool {
         self.failed || self.finished || self.shut.is_done()
+    }
+
+    /// Whether no write of this log is under way.
+    fn is_still(&self) -> bool {
+        self.in_flight == 0 && !self.fill.is_under_way()
     }
 
     /// Gives the queue back what was announced to it, and the lock to whoever comes next.
