@@ -106,6 +106,10 @@ impl Persist {
         };
         let op = self.next_op();
         let live = &mut self.live[index];
+        assert!(
+            range.start >= live.frontier.max(live.submitted),
+            "zeroes go only where nothing was appended"
+        );
         live.filled = range.end;
         let len = range.end - range.start;
         queue.push(Write {
@@ -134,13 +138,18 @@ impl Persist {
         let near = &self.live[index];
         let tail = ceil(near.frontier, self.block);
         if near.filled < (tail + AHEAD).min(self.end) {
-            let from = near.filled.max(tail + GAP);
+            let from = if near.filled > tail {
+                near.filled
+            } else {
+                tail + GAP
+            };
             return (from < self.end).then(|| (index, from..(from + PIECE).min(self.end)));
         }
         let ahead = self.live.get(index + 1)?;
-        // As far as this one is used, and a piece.
+        // As far as this one is used, and a piece. Where something was appended to it already, its
+        // zeroes come when its turn does.
         let from = ahead.filled;
-        (from <= near.frontier && from < self.end)
-            .then(|| (index + 1, from..(from + PIECE).min(self.end)))
+        let due = ahead.frontier == self.first && from <= near.frontier && from < self.end;
+        due.then(|| (index + 1, from..(from + PIECE).min(self.end)))
     }
 }

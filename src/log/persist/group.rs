@@ -151,7 +151,7 @@ impl Persist {
 
     /// Pushes what is whole, as few writes as possible.
     fn push_pieces(&mut self, queue: &mut dyn Queue) {
-        for index in 0..self.live.len() {
+        'segments: for index in 0..self.live.len() {
             loop {
                 let live = &self.live[index];
                 let from = live.submitted;
@@ -160,9 +160,9 @@ impl Persist {
                 if whole == 0 || self.in_flight >= DEPTH || (small && self.in_flight > 0) {
                     break;
                 }
-                // What zeroes are being written to waits for them.
+                // What zeroes are being written to waits for them, and what is behind it too.
                 let Some(clear) = self.fill.clear_to(live.generation, from) else {
-                    break;
+                    break 'segments;
                 };
                 let to = (from + whole.min(PIECE_MAX)).min(clear);
                 self.push_piece(queue, index, from..to);
