@@ -67,7 +67,7 @@ impl Tail {
 
     /// Claims, fills a part, and drops the claim.
     pub fn abandon(&self, len: usize) -> Result<Place, &'static str> {
-        let mut claim = self.tail.claim(HEADER_BYTES + len, || ()).map_err(name)?;
+        let mut claim = self.tail.claim(HEADER_BYTES + len, |_| ()).map_err(name)?;
         claim.body_mut(Shape::default(), len).fill(0xEE);
         let at = claim.position();
         drop(claim);

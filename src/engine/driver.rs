@@ -190,6 +190,8 @@ impl Driver {
         for (_, client) in &mut self.clients {
             work |= client.arm();
         }
+        // A job that a client asked for in this round: nobody else runs it.
+        work |= self.runs_jobs && !self.shared.jobs.is_empty();
         work || self
             .shared
             .arrivals

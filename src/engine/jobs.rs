@@ -43,6 +43,10 @@ impl Jobs {
         true
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().queue.is_empty()
+    }
+
     /// Runs jobs until [`Jobs::close`], and what is left then.
     pub(crate) fn run(&self) {
         loop {

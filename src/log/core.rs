@@ -13,6 +13,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::disk::{Access, Dir, File, FileMap};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::cuts::Cuts;
 use crate::log::options::{Durability, LogOptions};
 use crate::log::position::Position;
 use crate::log::segment::{Header, LogId, TimeIndex};
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) gate_waiters: Waiters,
     /// Producers that wait for room; all with the same number.
     pub(crate) room_waiters: Waiters,
+    /// What was cut off since the log was opened.
+    pub(crate) cuts: Cuts,
     failure: OnceLock<Error>,
     /// The persister is through with this log; the lock is free again.
     finished: AtomicBool,
@@ -234,20 +237,6 @@ impl Segments {
         let index = self.list.partition_point(|s| s.ordinal() <= ordinal);
         self.list.get(index)
     }
-
-    /// Whether a position that once was a record's was cut off: its segment is gone though it is
-    /// not before the log's start, or ends before it.
-    pub(crate) fn is_cut(&self, start: Position, position: Position) -> bool {
-        if position < start {
-            return false;
-        }
-        match self.get(position.segment()) {
-            None => true,
-            Some(segment) => segment
-                .end_bytes()
-                .is_some_and(|end| position.offset_bytes() >= end),
-        }
-    }
 }
 
 pub(crate) struct CoreParts {
@@ -280,6 +269,7 @@ impl Core {
             committed_waiters: Waiters::new(),
             gate_waiters: Waiters::new(),
             room_waiters: Waiters::new(),
+            cuts: Cuts::new(),
             failure: OnceLock::new(),
             finished: AtomicBool::new(false),
             full: AtomicBool::new(false),
@@ -334,10 +324,20 @@ impl Core {
         self.committed_waiters.wake_fenced(from.to_u64());
     }
 
+    /// After a commit of the persister's own at `from`: wakes the readers that wait for it, or that
+    /// found it uncommitted in front of a record.
+    pub(crate) fn committed_by_persister(&self, from: Position) {
+        self.committed_waiters.wake(from.to_u64());
+    }
+
     /// Claims space for a frame of `len` bytes.
     #[inline]
     pub(crate) fn claim(&self, len: usize) -> Result<Claimed<'_>, Refusal> {
-        self.tail.claim(len, || self.nudge())
+        self.tail.claim(len, |padding| {
+            self.nudge();
+            // A reader may stand before the padding, and the claim behind it be given up.
+            self.committed_waiters.wake_fenced(padding.to_u64());
+        })
     }
 
     /// Wakes the persister if it sleeps until a commit: an append found no room.
@@ -398,11 +398,11 @@ impl Core {
     /// Whether the record that begins at `at` and ends at `end` is acknowledged: `None` while that
     /// is open.
     pub(crate) fn outcome(&self, at: Position, end: Position) -> Option<Result<Position>> {
-        if self.options.durability == Durability::Memory {
+        if self.options.durability == Durability::Memory && !self.is_forked() {
             return Some(self.failure().map_or(Ok(at), |error| Err(error.clone())));
         }
         if end <= self.durable() {
-            if self.counters.truncated() && self.segments.read().is_cut(self.start(), at) {
+            if self.cuts.hold(at) {
                 return Some(Err(Error::new(
                     ErrorKind::Cut,
                     "the record was cut off before it was acknowledged",

@@ -32,10 +32,28 @@ pub(crate) struct Spares {
 }
 
 impl Spares {
-    pub(crate) fn new(names: Vec<String>) -> Self {
+    /// None: whatever is made is made anew.
+    pub(crate) fn none() -> Self {
         Self {
-            names: Mutex::new(names),
+            names: Mutex::new(Vec::new()),
         }
+    }
+
+    /// The spares of a directory. Those that do not fit, as after an opening with segments of
+    /// another size, are removed: a ballast must serve when nothing else can be had.
+    pub(crate) fn new(dir: &dyn Dir, names: &[String], segment_bytes: u64) -> Result<Self> {
+        let mut fitting = Vec::new();
+        for name in names {
+            let file = reusable(dir, name, segment_bytes).map_err(|error| {
+                Error::io("looking at a spare", error).at_path(dir.path().join(name))
+            })?;
+            if file.is_some() {
+                fitting.push(name.clone());
+            }
+        }
+        Ok(Self {
+            names: Mutex::new(fitting),
+        })
     }
 
     /// Takes one; the last only for control work.
@@ -169,8 +187,8 @@ fn write_header(file: &dyn File, header: &Header) -> io::Result<()> {
     file.write_at(&block, 0)
 }
 
-/// Takes segments out of the directory, oldest first: up to `keep` of them become spares if nobody
-/// uses them, the others lose their name, which is always safe.
+/// Takes segments out of the directory, oldest first: some become spares if nobody uses them, so
+/// that there are up to `keep` and the ballast; the others lose their name, which is always safe.
 pub(crate) fn remove(
     dir: &dyn Dir,
     spares: &Spares,
@@ -189,7 +207,7 @@ pub(crate) fn remove(
             && segment.map.lock().strong_count() == 0
             && segment.file.links().map_err(at)? == 1
             && segment.file.try_lock(LockMode::Exclusive).map_err(at)?;
-        if unused && spares.len() + kept.len() < keep {
+        if unused && spares.len() + kept.len() < keep + usize::from(keep > 0) {
             let spare = spare_name(ordinal);
             dir.rename(&name, &spare).map_err(at)?;
             kept.push((spare, segment));

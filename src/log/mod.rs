@@ -5,6 +5,7 @@
 
 mod append;
 pub(crate) mod core;
+mod cuts;
 pub(crate) mod frame;
 pub mod maintain;
 mod make;
@@ -354,8 +355,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoRecord`], [`ErrorKind::Trimmed`], [`ErrorKind::Full`] (nothing was cut),
-    /// [`ErrorKind::WouldBlock`] while another truncation runs, or what made the log fail.
+    /// [`ErrorKind::NoRecord`], [`ErrorKind::Trimmed`], [`ErrorKind::Full`] (nothing was cut), or
+    /// what made the log fail.
     pub fn truncate(&self, position: Position) -> Result<Position> {
         let place = read::frame_at(self.core(), position);
         let frame = match place {
@@ -473,6 +474,7 @@ impl Log {
             payload_bytes: counters.payload_bytes.load(Relaxed),
             writes: counters.writes.load(Relaxed),
             written_bytes: counters.written_bytes.load(Relaxed),
+            removals_failed: counters.removals_failed.load(Relaxed),
             filled_bytes: counters.filled_bytes.load(Relaxed),
             checkpoints: counters.checkpoints.load(Relaxed),
             rollovers: counters.rollovers.load(Relaxed),

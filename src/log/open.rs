@@ -45,7 +45,11 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         options,
         path,
     };
-    let spares = Arc::new(Spares::new(found.spares.clone()));
+    let spares = Arc::new(Spares::new(
+        &*opening.dir,
+        &found.spares,
+        options.segment_bytes,
+    )?);
     let begun = opening.begin(&found, &spares)?;
     // Whatever is in nobody's chain goes now that the commit point is durable.
     opening.clean_up(&found, begun.resumed)?;
@@ -350,6 +354,10 @@ impl Opening<'_> {
             let synced = self.dir.sync();
             synced.map_err(|error| io("syncing the directory", error))
         };
+        if resumed && !found.removable.is_empty() {
+            // An opening before this one may have removed some, and failed at the sync.
+            sync()?;
+        }
         for name in found.removable.iter().rev() {
             match self.dir.unlink(name) {
                 // An unfinished file may have served for the segment that was just made.

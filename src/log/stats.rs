@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::disk::{Access, Rung};
 use crate::log::position::Position;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters that the persister alone writes; reading them costs nobody anything.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Counters {
     /// When the claim was first seen that the persister waits for; 0 when it waits for none.
     pub(crate) stuck_since_ns: AtomicU64,
     pub(crate) blocked: AtomicU64,
-    truncated: AtomicBool,
+    pub(crate) removals_failed: AtomicU64,
 }
 
 impl Counters {
@@ -37,7 +37,7 @@ impl Counters {
             recycled: zero(),
             stuck_since_ns: zero(),
             blocked: zero(),
-            truncated: AtomicBool::new(false),
+            removals_failed: zero(),
         }
     }
 
@@ -52,15 +52,6 @@ impl Counters {
     /// Adds to a counter that many threads write.
     pub(crate) fn add_shared(counter: &AtomicU64, more: u64) {
         counter.fetch_add(more, Ordering::Relaxed);
-    }
-
-    /// Whether the log was ever truncated since it was opened.
-    pub(crate) fn truncated(&self) -> bool {
-        self.truncated.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn set_truncated(&self) {
-        self.truncated.store(true, Ordering::Release);
     }
 }
 
@@ -93,6 +84,9 @@ pub struct Stats {
     pub recycled: u64,
     /// How often an append had to wait for room.
     pub blocked: u64,
+    /// How often segments that are not wanted any more could not be removed. They take space until
+    /// the next opening, which tries again.
+    pub removals_failed: u64,
     /// For how long the oldest open claim has kept the persister waiting.
     pub oldest_claim: Option<Duration>,
     /// Segments that can be read.

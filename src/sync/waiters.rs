@@ -52,7 +52,8 @@ impl Waiters {
         let key = {
             let mut list = self.list.lock();
             let key = Key {
-                needed,
+                // The largest number stands for "nobody".
+                needed: needed.min(u64::MAX - 1),
                 id: list.next_id,
             };
             list.next_id += 1;

@@ -386,3 +386,36 @@ fn handles_of_a_failed_log_do_not_keep_it_locked() {
     assert_eq!(log.try_append(b"").unwrap_err().kind(), ErrorKind::Io);
     assert_eq!(read_all(&log).unwrap_err().kind(), ErrorKind::Io);
 }
+
+/// A record that was cut off stays so, also when the log's start has passed its place.
+#[test]
+fn a_cut_ticket_is_cut_after_a_trim_too() {
+    let disk = SimDisk::new(21);
+    let mut rig = Rig::new(&disk);
+    let log = rig.open(&options()).unwrap();
+    let kept = rig.write(&log, b"kept");
+    let cut = rig.append(&log, b"cut").unwrap();
+    // Before it is on disk, and known only afterwards.
+    rig.truncate(&log, cut.position()).unwrap();
+    assert!(cut.position() > kept);
+    let later = rig.write(&log, b"later");
+    rig.trim(&log, later).unwrap();
+    assert_eq!(cut.wait().unwrap_err().kind(), ErrorKind::Cut);
+}
+
+/// Waiting for the largest position of all ends when the log does.
+#[test]
+fn a_wait_for_what_never_comes_ends_with_the_log() {
+    let disk = SimDisk::new(22);
+    let mut rig = Rig::new(&disk);
+    let log = rig.open(&options()).unwrap();
+    let durable = log.durable();
+    let waiter =
+        std::thread::spawn(move || durable.wait_for(ringbolt::Position::from_u64(u64::MAX)));
+    rig.write(&log, b"something");
+    rig.close(&log).unwrap();
+    assert_eq!(
+        waiter.join().unwrap().unwrap_err().kind(),
+        ErrorKind::Closed
+    );
+}

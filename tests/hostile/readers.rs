@@ -227,3 +227,27 @@ fn a_gate_may_stand_anywhere() {
         assert!(log.reader_with(From::End, gated.clone()).is_ok());
     }
 }
+
+/// A reader that found a checkpoint of the persister's uncommitted in front of a record, or the
+/// padding of a segment's end, hears when that is committed: nothing else may ever wake it.
+#[test]
+fn a_reader_of_committed_records_hears_of_what_the_persister_commits() {
+    let disk = SimDisk::new(33);
+    let mut rig = Rig::new(&disk);
+    let log = rig.open(&options()).unwrap();
+    rig.write(&log, b"one");
+    let second = rig.write(&log, b"two");
+    rig.rest();
+    let committed = ReadOptions::new().visibility(Visibility::Committed);
+    let mut reader = log.reader_with(From::End, committed).unwrap();
+    let next = async move { reader.next_async().await.map(|record| record.position()) };
+    let mut next = std::pin::pin!(next);
+    let wakes = std::sync::Arc::new(crate::common::Wakes::default());
+    std::task::Wake::wake_by_ref(&wakes);
+    assert!(wakes.poll(next.as_mut()).is_none(), "there is nothing yet");
+    // The log's new start is carried by a checkpoint, with no record anywhere near.
+    let (before, checkpoints) = (wakes.count(), log.stats().checkpoints);
+    rig.trim(&log, second).unwrap();
+    assert!(log.stats().checkpoints > checkpoints);
+    assert!(wakes.count() > before, "the checkpoint woke nobody");
+}

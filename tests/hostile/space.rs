@@ -163,6 +163,80 @@ fn a_truncation_without_space_cuts_nothing() {
     assert_eq!(positions(&log), written);
 }
 
+/// A truncation that found no space leaves no trace in the headers of the segments that follow:
+/// they would else look like commit points, or name a segment that never was.
+#[test]
+fn a_log_whose_truncation_found_no_space_opens_again() {
+    for clean in [true, false] {
+        let disk = SimDisk::new(6);
+        let mut rig = Rig::new(&disk);
+        let log = rig.open(&options()).unwrap();
+        let mut written: Vec<_> = (0..4)
+            .map(|n| rig.write(&log, &payload(n, 200_000)))
+            .collect();
+        rig.rest();
+        for name in spares(&disk) {
+            disk.remove(name).unwrap();
+        }
+        disk.set_capacity(Some(disk.used()));
+        for _ in 0..2 {
+            assert_eq!(
+                rig.truncate(&log, written[2]).unwrap_err().kind(),
+                ErrorKind::Full
+            );
+        }
+        disk.set_capacity(None);
+        for n in 4..16 {
+            written.push(rig.write(&log, &payload(n, 200_000)));
+        }
+        assert!(log.stats().rollovers >= 2);
+        if clean {
+            rig.close(&log).unwrap();
+        } else {
+            rig.rest();
+            rig.drop_driver();
+        }
+        drop((log, rig));
+        let rig = Rig::new(&disk);
+        let log = rig.open(&options()).unwrap();
+        assert_eq!(positions(&log), written);
+    }
+}
+
+/// A spare that was left by smaller segments is no ballast for larger ones.
+#[test]
+fn a_full_disk_is_trimmed_also_after_the_segments_grew() {
+    let disk = SimDisk::new(8);
+    let mut rig = Rig::new(&disk);
+    let log = rig.open(&options()).unwrap();
+    rig.write(&log, b"small");
+    rig.rest();
+    assert!(!spares(&disk).is_empty(), "there is a ballast");
+    rig.close(&log).unwrap();
+    drop(log);
+
+    let larger = options().segment_bytes(2 * SEGMENT);
+    let log = rig.open(&larger).unwrap();
+    for n in 0..20 {
+        rig.write(&log, &payload(n, 200_000));
+    }
+    rig.rest();
+    disk.set_capacity(Some(disk.used()));
+    let mut last = None;
+    for n in 0.. {
+        match rig.append(&log, &payload(n, 200_000)) {
+            Ok(ticket) => last = Some(rig.outcome(&ticket).unwrap()),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+                break;
+            }
+        }
+    }
+    let last = last.expect("there was room for some");
+    assert_eq!(rig.trim(&log, last).unwrap(), last);
+    rig.write(&log, b"goes on");
+}
+
 fn spares(disk: &SimDisk) -> Vec<String> {
     crate::common::contents(disk)
         .into_iter()

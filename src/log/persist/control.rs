@@ -159,12 +159,13 @@ impl Persist {
                 if let Shut::Truncating { ordinal, .. } = &mut self.shut {
                     *ordinal = Some(self.ordinal_max);
                 }
-                self.epoch += 1;
                 let previous = Link {
                     ordinal: at.segment(),
                     end_bytes: at.offset_bytes(),
                 };
-                let header = self.header(self.ordinal_max, previous, self.epoch);
+                // The epoch is the log's only once the segment is there: if it cannot be made, the
+                // log goes on in the old one, and no later header may say otherwise.
+                let header = self.header(self.ordinal_max, previous, self.epoch + 1);
                 self.make(header, true);
             }
             Shut::Truncating { .. } | Shut::Open | Shut::Done => {}
@@ -221,8 +222,9 @@ impl Persist {
                 last.set_sealed();
             }
         }
-        self.core.counters.set_truncated();
         let position = Position::new(header.ordinal, self.first);
+        self.core.cuts.add(at..position);
+        self.epoch = header.epoch;
         self.frontier_generation = self.next_generation;
         self.install(new, memory);
         self.core.set_durable(position);
@@ -262,5 +264,6 @@ impl Persist {
         self.core.tail.restart(self.frontier_generation, offset);
         self.publish();
         self.progressed = true;
+        self.core.wake_everybody();
     }
 }

@@ -113,7 +113,7 @@ impl Persist {
             && tail.generation == self.frontier_generation & GENERATION_MASK
     }
 
-    fn tail_at(&self) -> TailAt {
+    pub(super) fn tail_at(&self) -> TailAt {
         self.shut.tail().unwrap_or_else(|| self.core.tail.now())
     }
 
@@ -235,10 +235,13 @@ impl Persist {
                 }),
         };
         let Some(claim) = claim else { return };
+        let from = claim.position();
         if claim.len() < CHECKPOINT_BYTES {
-            return claim.pad();
+            claim.pad();
+        } else {
+            self.fill_checkpoint(claim, clean);
         }
-        self.fill_checkpoint(claim, clean);
+        core.committed_by_persister(from);
     }
 
     fn fill_checkpoint(&mut self, claim: Claimed<'_>, clean: bool) {

@@ -184,7 +184,7 @@ impl Persist {
     /// The keeper answered.
     pub(super) fn made(&mut self, made: Made, queue: &mut dyn Queue) {
         self.images.making = false;
-        if made.header.epoch != self.epoch {
+        if made.header.epoch != self.epoch && !self.shut.takes(&made.header) {
             // Made for a chain that a truncation has cut since.
             if let Ok((file, _)) = made.file {
                 let summary = Summary::default();

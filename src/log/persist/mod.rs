@@ -335,7 +335,7 @@ impl Persist {
 
     /// Fails the log when one claim has kept everything waiting for too long.
     fn check_stalled(&mut self, now: u64) {
-        let tail = self.core.tail.now();
+        let tail = self.tail_at();
         let front = self.front();
         let waiting = tail.generation != front.generation & crate::log::tail::word::GENERATION_MASK
             || tail.offset > front.frontier;
@@ -512,6 +512,9 @@ impl Persist {
         self.footer.release(queue);
         if let Some(lock) = self.lock.take() {
             queue.release(&lock);
+            // Not by closing alone: a forked child may have the descriptor, too. If it fails, the
+            // closing does it once the child is gone.
+            let _ = lock.unlock();
         }
     }
 }

@@ -168,6 +168,8 @@ impl Persist {
             payload_bytes: live.summary.payload_bytes,
             time: SystemTime::UNIX_EPOCH + Duration::from_nanos(self.last_time_unix_ns),
         };
+        #[cfg(feature = "tracing")]
+        tracing::info!(path = %self.core.path.display(), ordinal = sealed.ordinal, "segment sealed");
         if let Some(hook) = &self.core.options.on_seal {
             // The embedder's code: its panic must not end the thread that persists.
             let call = std::panic::AssertUnwindSafe(|| hook(&sealed));
@@ -248,7 +250,9 @@ impl Persist {
         self.job(move || {
             let keep = core.options.spare_segments as usize;
             // What could not be removed is found and removed by the next opening.
-            let _ = make::remove(&*core.dir, &spares, gone, keep);
+            if make::remove(&*core.dir, &spares, gone, keep).is_err() {
+                Counters::add_shared(&core.counters.removals_failed, 1);
+            }
             Request::Removed
         });
     }

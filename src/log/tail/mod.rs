@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 
 use crate::log::frame;
-use crate::log::position::UNIT_BYTES;
+use crate::log::position::{Position, UNIT_BYTES};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 use crate::sys::mem::WipedOnFork;
@@ -39,6 +39,9 @@ pub(crate) struct Tail {
     word: WipedOnFork,
     /// Claims are granted while the word is below this one: the bound on bytes not yet on disk.
     limit: CachePadded<AtomicU64>,
+    /// Where the word stood when it was frozen last: a claimer that slept may still add to it, and
+    /// that grants nothing.
+    frozen: AtomicU64,
     slots: Box<[Slot]>,
     /// Where frames begin and end in every segment of this opening, in units.
     first_units: u64,
@@ -99,6 +102,7 @@ impl Tail {
         Ok(Self {
             word: WipedOnFork::new(Word::new(0, 0).0 | FROZEN)?,
             limit: CachePadded::new(AtomicU64::new(0)),
+            frozen: AtomicU64::new(0),
             slots: (0..SLOTS).map(|_| slot()).collect(),
             first_units: first / UNIT_BYTES,
             end_units: end / UNIT_BYTES,
@@ -108,9 +112,13 @@ impl Tail {
     /// Claims `len` bytes for a frame (any length up to what a segment holds).
     #[inline]
     ///
-    /// `padded` is called when this claim padded the end of a segment: whoever waits for what lies
-    /// before the padding may go on.
-    pub(crate) fn claim(&self, len: usize, padded: impl Fn()) -> Result<Claimed<'_>, Refusal> {
+    /// `padded` is called with the padding's place when this claim padded the end of a segment:
+    /// whoever waits for what lies before or behind may go on.
+    pub(crate) fn claim(
+        &self,
+        len: usize,
+        padded: impl Fn(Position),
+    ) -> Result<Claimed<'_>, Refusal> {
         let units = (frame::aligned(len) as u64) / UNIT_BYTES;
         debug_assert!(units <= self.end_units - self.first_units);
         loop {
@@ -154,8 +162,10 @@ impl Tail {
                 return Ok(self.claimed(got, from, units));
             }
             // Tripped over the end: the rest is this thread's to pad.
-            self.claimed(got, from, self.end_units - from).pad();
-            padded();
+            let rest = self.claimed(got, from, self.end_units - from);
+            let at = rest.position();
+            rest.pad();
+            padded(at);
         }
     }
 
@@ -297,7 +307,20 @@ impl Tail {
 
     /// Stops claims for a truncation; says where the tail then stands.
     pub(crate) fn freeze(&self) -> TailAt {
-        self.at(Word(self.word.get().fetch_or(FROZEN, Ordering::AcqRel)))
+        let mut word = self.word.get().load(Ordering::Acquire);
+        loop {
+            // ORDERING: relaxed: released with the word, to whoever finds that frozen.
+            self.frozen.store(word, Ordering::Relaxed);
+            match self.word.get().compare_exchange_weak(
+                word,
+                word | FROZEN,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return self.at(Word(word)),
+                Err(now) => word = now,
+            }
+        }
     }
 
     /// Stops claims for good; says where the tail then stands.
@@ -312,7 +335,13 @@ impl Tail {
 
     /// Where the tail stands.
     pub(crate) fn now(&self) -> TailAt {
-        self.at(Word(self.word.get().load(Ordering::Acquire)))
+        let word = Word(self.word.get().load(Ordering::Acquire));
+        if word.is_live() && word.has(FROZEN) {
+            // ORDERING: relaxed: it came with the word. Should the tail have been thawed and frozen
+            // again meanwhile, this is where it stood then.
+            return self.at(Word(self.frozen.load(Ordering::Relaxed)));
+        }
+        self.at(word)
     }
 
     /// Why nothing is granted, if so.
