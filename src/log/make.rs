@@ -32,28 +32,10 @@ pub(crate) struct Spares {
 }
 
 impl Spares {
-    /// None: whatever is made is made anew.
-    pub(crate) fn none() -> Self {
+    pub(crate) fn new(names: Vec<String>) -> Self {
         Self {
-            names: Mutex::new(Vec::new()),
+            names: Mutex::new(names),
         }
-    }
-
-    /// The spares of a directory. Those that do not fit, as after an opening with segments of
-    /// another size, are removed: a ballast must serve when nothing else can be had.
-    pub(crate) fn new(dir: &dyn Dir, names: &[String], segment_bytes: u64) -> Result<Self> {
-        let mut fitting = Vec::new();
-        for name in names {
-            let file = reusable(dir, name, segment_bytes).map_err(|error| {
-                Error::io("looking at a spare", error).at_path(dir.path().join(name))
-            })?;
-            if file.is_some() {
-                fitting.push(name.clone());
-            }
-        }
-        Ok(Self {
-            names: Mutex::new(fitting),
-        })
     }
 
     /// Takes one; the last only for control work.

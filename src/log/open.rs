@@ -45,11 +45,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         options,
         path,
     };
-    let spares = Arc::new(Spares::new(
-        &*opening.dir,
-        &found.spares,
-        options.segment_bytes,
-    )?);
+    let spares = Arc::new(Spares::new(found.spares.clone()));
     let begun = opening.begin(&found, &spares)?;
     // Whatever is in nobody's chain goes now that the commit point is durable.
     opening.clean_up(&found, begun.resumed)?;

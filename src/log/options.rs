@@ -181,7 +181,8 @@ impl LogOptions {
         self
     }
 
-    /// How many emptied segments are kept for reuse at most. Default: 4.
+    /// How many emptied segments are kept for reuse at most, beside the one that is the ballast of a
+    /// full disk. Default: 4.
     #[must_use]
     pub fn spare_segments(mut self, count: u32) -> Self {
         self.spare_segments = count;

@@ -62,7 +62,7 @@ impl<'a> Applier<'a> {
                     fill: false,
                     control: true,
                 };
-                make::make(self.dir, &Spares::none(), &plan).map(drop)
+                make::make(self.dir, &Spares::new(Vec::new()), &plan).map(drop)
             }
             Step::Unmark => {
                 self.dir.unlink(REPAIR_NAME).map_err(doing)?;
