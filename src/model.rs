@@ -44,7 +44,12 @@ impl Tail {
         let mut images = self.images.lock();
         let generation = images.len() as u64 + 1;
         let memory = Arc::new(Region::new(self.end as usize).expect("memory"));
-        let image = Arc::new(Image::new(generation * 10, Seed::new(generation), memory));
+        let image = Arc::new(Image::new(
+            generation * 10,
+            Seed::new(generation),
+            memory,
+            0,
+        ));
         images.push(Arc::clone(&image));
         drop(images);
         self.tail.ready(generation, image);
@@ -154,6 +159,7 @@ impl Pins {
             1,
             Seed::new(1),
             Arc::new(Region::new(16).expect("memory")),
+            0,
         ))
     }
 

@@ -16,7 +16,7 @@ use crate::log::position::{ORDINAL_MAX, Position};
 use crate::log::recover::{self, Found, LOCK_NAME, Recovered, Tail as Recovery};
 use crate::log::segment::{self, Header, Link, frames_of};
 use crate::log::tail::Tail;
-use crate::log::tail::image::{self, Image};
+use crate::log::tail::image::Image;
 use crate::log::ticket::Shared;
 use crate::log::{Handle, Log};
 use crate::sync::park::Parker;
@@ -268,21 +268,9 @@ impl Opening<'_> {
         Ok(begun)
     }
 
-    /// Loads the last segment's beginning into memory.
+    /// Goes on in the last segment. What it holds already stays where it is: the image begins behind.
     fn resume(&self, found: &Recovered, last: &Found, at: Position) -> Result<Begun> {
         let memory = self.memory()?;
-        let len = at.offset_bytes() as usize;
-        let mut buffer = AlignedBuf::new(len).map_err(|e| self.io("mapping memory", e))?;
-        let got = last
-            .file
-            .read_at(&mut buffer, 0)
-            .map_err(|e| self.io("reading the tail", e))?;
-        if got < len {
-            return Err(
-                Error::new(ErrorKind::Damaged, "the last segment is too short").at_path(self.path),
-            );
-        }
-        image::fill_idle(&memory, |bytes| bytes[..len].copy_from_slice(&buffer));
         let summary = Summary {
             records: last.records,
             payload_bytes: last.payload_bytes,
@@ -315,6 +303,7 @@ impl Opening<'_> {
             header.ordinal,
             header.seed(),
             Arc::clone(&memory),
+            at.offset_bytes(),
         ));
         let end = Some(header.frames().end);
         let segment = Segment::new(header, file, end, false, Some(Arc::clone(&image)), summary);

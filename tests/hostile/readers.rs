@@ -251,3 +251,38 @@ fn a_reader_of_committed_records_hears_of_what_the_persister_commits() {
     assert!(log.stats().checkpoints > checkpoints);
     assert!(wakes.count() > before, "the checkpoint woke nobody");
 }
+
+/// The image of a segment that was opened again begins where appending went on: readers take what
+/// lies before from the file, cross over, and find their way back.
+#[test]
+fn a_reader_crosses_from_the_file_into_memory() {
+    for visibility in [Visibility::Durable, Visibility::Committed] {
+        let mut rig = Rig::new(&SimDisk::new(34));
+        let log = rig.open(&options()).unwrap();
+        let mut written: Vec<_> = (0..30)
+            .map(|n| rig.write(&log, &payload(n, 700 * n)))
+            .collect();
+        rig.close(&log).unwrap();
+        drop(log);
+        let log = rig.open(&options()).unwrap();
+        assert_eq!(log.stats().segments, 1, "it went on in the same segment");
+        written.extend((30..60).map(|n| rig.write(&log, &payload(n, 100 * n))));
+        let options = ReadOptions::new().visibility(visibility);
+        let mut reader = log.reader_with(From::Start, options).unwrap();
+        for round in 0..2 {
+            for (n, position) in written.iter().enumerate() {
+                let record = reader.try_next().unwrap().unwrap();
+                assert_eq!(record.position(), *position, "{n} in round {round}");
+                let len = if n < 30 { 700 * n } else { 100 * n };
+                assert_eq!(record.payload(), payload(n, len), "{n} in round {round}");
+            }
+            assert!(reader.try_next().unwrap().is_none());
+            // Back over the seam, and again.
+            reader.seek(From::Position(written[0])).unwrap();
+        }
+        for n in [29, 30, 3, 59, 0, 31] {
+            reader.seek(From::Position(written[n])).unwrap();
+            assert_eq!(reader.try_next().unwrap().unwrap().position(), written[n]);
+        }
+    }
+}

@@ -363,6 +363,7 @@ impl Persist {
             header.ordinal,
             header.seed(),
             Arc::clone(&memory),
+            self.first,
         ));
         let end = Some(self.end);
         let segment = Segment::new(

@@ -33,6 +33,8 @@ pub(crate) struct Cursor {
     durable: Position,
     pub(super) segment: Option<Arc<Segment>>,
     pub(super) source: Source,
+    /// Where the file ends as a source, as the image begins there.
+    pub(super) file_until: u64,
     /// The frame at hand, not all of whose records were taken.
     pub(super) current: Option<Current>,
 }
@@ -78,6 +80,7 @@ impl Cursor {
             skip_to: Position::MIN,
             segment: None,
             source: Source::None,
+            file_until: u64::MAX,
             current: None,
         }
     }

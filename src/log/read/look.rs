@@ -22,15 +22,18 @@ pub(super) enum Sight {
 impl Cursor {
     /// The frame at the position, brought to hand.
     pub(super) fn look(&mut self, stay: bool) -> Result<Sight> {
+        let offset = self.position.offset_bytes();
         loop {
             match &mut self.source {
                 Source::Image(walk) => {
-                    if walk.hold() {
+                    if walk.covers(offset) && walk.hold() {
                         return self.look_in_image();
                     }
-                    // The memory went elsewhere: the file has it all.
+                    // The memory went elsewhere, or never had it: the file does.
                     self.source = Source::None;
                 }
+                // From here on it is in memory.
+                Source::File(_) if offset >= self.file_until && !stay => self.source = Source::None,
                 Source::File(_) => return self.look_in_file(stay),
                 Source::None if stay => return Ok(Sight::NotYet),
                 Source::None => self.open_source()?,
@@ -42,10 +45,15 @@ impl Cursor {
         let Some(segment) = &self.segment else {
             return Ok(());
         };
+        self.file_until = u64::MAX;
         if let Some(mut walk) = ImageWalk::new(segment) {
             if walk.hold() {
-                self.source = Source::Image(walk);
-                return Ok(());
+                if walk.covers(self.position.offset_bytes()) {
+                    self.source = Source::Image(walk);
+                    return Ok(());
+                }
+                self.file_until = walk.at() as u64;
+                walk.release();
             }
         }
         let block = u64::from(self.core.dir.block_size().max(segment.header.block_bytes));

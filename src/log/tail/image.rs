@@ -1,5 +1,8 @@
 //! A tail image: a segment in memory, byte for byte what its file will hold.
 //!
+//! The image of a segment that was opened again begins where appending goes on: what lies before is
+//! in the file alone, and is read from there.
+//!
 //! Producers write disjoint claimed ranges into it; each range becomes readable when its commit
 //! word is released. The disk takes committed ranges, readers borrow them under a pin.
 //!
@@ -33,6 +36,8 @@ pub(crate) struct Image {
     seed: Seed,
     base: *mut u8,
     len: usize,
+    /// Where its first frame begins.
+    first: usize,
     /// Pins, [`RETIRED`], [`DETACHED`].
     pins: CachePadded<AtomicU32>,
     memory: Mutex<Option<Arc<Region>>>,
@@ -49,13 +54,14 @@ unsafe impl Send for Image {}
 unsafe impl Sync for Image {}
 
 impl Image {
-    /// An image over zeroed memory.
-    pub(crate) fn new(ordinal: u64, seed: Seed, memory: Arc<Region>) -> Self {
+    /// An image over zeroed memory, whose first frame will begin at `first`.
+    pub(crate) fn new(ordinal: u64, seed: Seed, memory: Arc<Region>, first: u64) -> Self {
         Self {
             ordinal,
             seed,
             base: memory.as_ptr(),
             len: memory.len(),
+            first: first as usize,
             pins: CachePadded::new(AtomicU32::new(0)),
             #[cfg(ringbolt_loom)]
             words: (0..memory.len() / 8).map(|_| AtomicU32::new(0)).collect(),
@@ -71,6 +77,16 @@ impl Image {
 
     pub(crate) fn seed(&self) -> Seed {
         self.seed
+    }
+
+    /// How much memory it takes, in bytes.
+    pub(crate) fn bytes_total(&self) -> u64 {
+        self.len as u64
+    }
+
+    /// Where its first frame begins, in bytes of the segment.
+    pub(crate) fn first(&self) -> usize {
+        self.first
     }
 
     /// The memory; `None` once it went elsewhere.

@@ -1,6 +1,6 @@
 //! Reading an image: a walk over its committed frames, under a pin.
 //!
-//! A walk stands at a frame boundary, always: it begins at the segment's first frame and moves by
+//! A walk stands at a frame boundary, always: it begins at the image's first frame and moves by
 //! committed frames only. Everything it has passed is committed, so final, and may be borrowed
 //! while the pin is held. Nobody waits for a walk: while it holds no pin, the memory may go, and
 //! the next try to hold it says so.
@@ -18,7 +18,7 @@ use crate::log::tail::image::Image;
 pub(crate) struct ImageWalk {
     image: Arc<Image>,
     held: bool,
-    /// Where frames begin and end in the segment.
+    /// Where frames begin and end in the image.
     first: usize,
     end: usize,
     /// A frame boundary; all between `first` and here is committed.
@@ -26,12 +26,11 @@ pub(crate) struct ImageWalk {
 }
 
 impl ImageWalk {
-    /// A walk at the segment's first frame; `None` when the segment is not in memory. Holds no
+    /// A walk at the image's first frame; `None` when the segment is not in memory. Holds no
     /// pin yet.
     pub(crate) fn new(segment: &Segment) -> Option<Self> {
         let image = segment.image()?;
-        let frames = segment.header.frames();
-        let (first, end) = (frames.start as usize, frames.end as usize);
+        let (first, end) = (image.first(), segment.header.frames().end as usize);
         Some(Self {
             image,
             held: false,
@@ -56,6 +55,12 @@ impl ImageWalk {
         if std::mem::take(&mut self.held) {
             self.image.unpin();
         }
+    }
+
+    /// Whether what begins at `offset` of the segment can be in this image.
+    #[inline]
+    pub(crate) fn covers(&self, offset: u64) -> bool {
+        offset >= self.first as u64
     }
 
     /// The frame boundary where the walk stands, in bytes of the segment.
@@ -105,7 +110,7 @@ impl ImageWalk {
         }
     }
 
-    /// Goes back to the segment's first frame.
+    /// Goes back to the image's first frame.
     pub(crate) fn rewind(&mut self) {
         self.at = self.first;
     }
@@ -134,7 +139,7 @@ impl ImageWalk {
 
     /// How much memory a pin keeps, in bytes.
     pub(crate) fn pinned_bytes(&self) -> u64 {
-        (self.end + self.first) as u64
+        self.image.bytes_total()
     }
 }
 
@@ -202,7 +207,7 @@ mod tests {
     fn segment() -> Arc<Segment> {
         let header = testing::header(1);
         let memory = Arc::new(Region::new(header.segment_bytes as usize).unwrap());
-        let image = Arc::new(Image::new(1, header.seed(), memory));
+        let image = Arc::new(Image::new(1, header.seed(), memory, header.frames().start));
         let file = testing::no_file();
         Segment::new(header, file, None, false, Some(image), Summary::default())
     }
