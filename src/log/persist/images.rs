@@ -198,16 +198,8 @@ impl Persist {
         self.images.making = false;
         if made.header.epoch != self.epoch {
             // Made for a chain that a truncation has cut since.
-            if let Ok((file, _)) = made.file {
-                let summary = Summary::default();
-                self.remove(vec![Segment::new(
-                    made.header,
-                    file,
-                    None,
-                    true,
-                    None,
-                    summary,
-                )]);
+            if made.file.is_ok() {
+                self.remove(vec![made.header.ordinal]);
             }
             return;
         }
@@ -373,7 +365,6 @@ impl Persist {
         let end = Some(self.end);
         let segment = Segment::new(
             header,
-            file,
             end,
             false,
             Some(Arc::clone(&image)),
@@ -389,6 +380,7 @@ impl Persist {
         self.live.push_back(Live::new(
             generation,
             segment,
+            file,
             Arc::clone(&image),
             memory,
             self.first,
@@ -397,12 +389,12 @@ impl Persist {
     }
 
     /// After a truncation: everything in memory goes, and zeroed memory for one segment comes
-    /// back, along with the files that were made ahead and are in nobody's chain any more.
+    /// back, along with the segments that were made ahead and are in nobody's chain any more.
     pub(super) fn start_over(
         &mut self,
         queue: &mut dyn Queue,
         header: &Header,
-    ) -> Result<(Arc<Region>, Vec<Arc<Segment>>)> {
+    ) -> Result<(Arc<Region>, Vec<u64>)> {
         let mut memory = None;
         for live in std::mem::take(&mut self.live) {
             if let Some(region) = self.retire(&live, queue) {
@@ -416,7 +408,7 @@ impl Persist {
         }
         let ghosts = std::mem::take(&mut self.images.made)
             .into_iter()
-            .map(|(header, file)| Segment::new(header, file, None, false, None, Summary::default()))
+            .map(|(header, _)| header.ordinal)
             .collect();
         self.images.previous = Link {
             ordinal: header.ordinal,

@@ -241,6 +241,23 @@ impl Cursor {
         .remedy("reading goes on at the position given")
     }
 
+    /// The log was closed, and whoever opened it next removed the reader's segment: it goes on
+    /// in the next one that this log knew.
+    #[cold]
+    pub(super) fn outlived(&mut self) -> Error {
+        let was = self.position;
+        if !self.go_to_next() {
+            return self.core.closed_error();
+        }
+        Error::new(
+            ErrorKind::Trimmed,
+            format!("what lay at {was} was removed after this log was closed"),
+        )
+        .at_path(&self.core.path)
+        .at_position(self.position)
+        .remedy("reading goes on at the position given; open the log again to see what it is now")
+    }
+
     /// What the reader stood on was cut off; it goes on behind the cut.
     #[cold]
     fn cut(&mut self) -> Error {
