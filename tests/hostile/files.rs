@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringbolt::disk::sim::{EIO, Fault, OpClass, SimDisk};
+use ringbolt::disk::{Disk, LockMode, OpenMode};
 use ringbolt::{Error, ErrorKind, From, Log, LogOptions, LogView, Position};
 
 use crate::common::{DIR, Rig, options, payload};
@@ -269,5 +270,37 @@ fn a_segment_that_cannot_be_opened_can_be_read_later() {
             let read = reader.try_next().unwrap().expect("there is a record");
             assert!(read.payload() == record(n));
         }
+    }
+}
+
+/// Who seeks about in a segment opens it once; who leaves it for another, or for the tail, has it
+/// open no longer.
+#[test]
+fn a_reader_has_its_segment_open_and_no_other() {
+    let scene = Scene::new(6);
+    let opens = || scene.disk.count(OpClass::Open);
+    // Whether nobody has the file, so that it could be used again.
+    let is_free = |at: Position| {
+        let dir = scene.disk.open_dir(DIR.as_ref()).unwrap();
+        let file = dir.open(&file_name(at), OpenMode::Write).unwrap();
+        file.try_lock(LockMode::Exclusive).unwrap()
+    };
+    let mut reader = scene
+        .log
+        .reader(From::Position(scene.positions[0]))
+        .unwrap();
+    assert!(!is_free(scene.positions[0]));
+    let before = opens();
+    for n in [2, 0, 1, 2] {
+        reader.seek(From::Position(scene.positions[n])).unwrap();
+        assert!(reader.try_next().unwrap().unwrap().payload() == record(n));
+    }
+    assert_eq!(opens(), before, "one opening for all");
+    reader.seek(From::Position(scene.third())).unwrap();
+    assert!(is_free(scene.positions[0]) && !is_free(scene.third()));
+    reader.seek(From::Position(scene.positions[0])).unwrap();
+    reader.seek(From::End).unwrap();
+    for at in &scene.positions {
+        assert!(is_free(*at), "{at}: nobody reads it from its file");
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, Segment};
+use crate::log::hold::Held;
 use crate::log::position::Position;
 use crate::log::read::current::Current;
 use crate::log::read::look::{Sight, end_of};
@@ -33,6 +34,8 @@ pub(crate) struct Cursor {
     durable: Position,
     pub(super) segment: Option<Arc<Segment>>,
     pub(super) source: Source,
+    /// The segment's file, if it was read: who seeks about in a segment opens and maps it once.
+    pub(super) held: Option<Arc<Held>>,
     /// The frame at hand, not all of whose records were taken.
     pub(super) current: Option<Current>,
 }
@@ -78,12 +81,16 @@ impl Cursor {
             skip_to: Position::MIN,
             segment: None,
             source: Source::None,
+            held: None,
             current: None,
         }
     }
 
     /// Moves to a position that is still to be looked at.
     pub(super) fn jump(&mut self, position: Position, landing: Landing) {
+        if position.segment() != self.position.segment() {
+            self.held = None;
+        }
         self.position = position;
         self.landing = landing;
         self.skip_to = Position::MIN;

@@ -1,5 +1,7 @@
 //! Looking for the frame at a reader's position: in memory, else in the file.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::Segment;
 use crate::log::frame::{self, Check, NoFrame};
@@ -44,6 +46,7 @@ impl Cursor {
         if let Some(mut walk) = ImageWalk::new(segment) {
             if walk.hold() {
                 self.source = Source::Image(walk);
+                self.held = None;
                 return Ok(());
             }
         }
@@ -57,6 +60,7 @@ impl Cursor {
             Ok(held) => held,
             Err(absent) => return Err(self.absent(absent)),
         };
+        self.held = Some(Arc::clone(&held));
         let window = if mapped {
             FileWindow::mapped(held, len, block)
         } else {
