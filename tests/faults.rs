@@ -16,7 +16,9 @@ use std::time::Duration;
 use common::{Rig, Wakes, options, payload, read_all};
 use ringbolt::disk::Disk as _;
 use ringbolt::disk::sim::{EIO, ENOSPC, Fault, OpClass, SimDisk};
-use ringbolt::{Engine, ErrorKind, From, Log, LogOptions, Position, Preallocation, Result, Ticket};
+use ringbolt::{
+    Engine, Error, ErrorKind, From, Log, LogOptions, Position, Preallocation, Result, Ticket,
+};
 
 /// A pending call, and how often it was woken.
 type Pending<T> = (Pin<Box<dyn Future<Output = Result<T>>>>, Arc<Wakes>);
@@ -332,11 +334,18 @@ impl Work {
         let mut reader = log
             .reader(From::Start)
             .unwrap_or_else(|e| panic!("{name}: {e}"));
-        let mut seen = Vec::new();
+        let (mut seen, mut lifted) = (Vec::new(), false);
         let error = loop {
             match reader.try_next() {
                 Ok(Some(record)) => seen.push((record.position(), record.payload().to_vec())),
                 Ok(None) => panic!("{name}: a reader waits for a failed log"),
+                // What is not in memory needs its file opened: where no file can be, the error
+                // names it, the reader stays, and goes on when the disk lets it.
+                Err(error) if is_about_a_segment(&error) => {
+                    assert!(name.starts_with("Open") && !lifted, "{name}: {error}");
+                    self.rig.disk.clear_faults();
+                    lifted = true;
+                }
                 Err(error) => break error,
             }
         };
@@ -383,6 +392,11 @@ impl Work {
             next.map(|(p, _)| p)
         );
     }
+}
+
+fn is_about_a_segment(error: &Error) -> bool {
+    let extension = error.path().and_then(|path| path.extension());
+    extension.is_some_and(|extension| extension == "seg")
 }
 
 /// Opens the log that is on `disk`, and reads all of it.

@@ -113,6 +113,39 @@ fn a_mapped_record_outlives_its_segment() {
     log.close().unwrap();
 }
 
+/// Whoever opens the log next knows nothing of those who read it before: their locks on what they
+/// read keep it from being used again under their mapping.
+#[test]
+fn a_mapped_record_outlives_its_segment_in_the_next_opening() {
+    let scratch = Scratch::new("next-opening");
+    let log = scratch.log();
+    for number in 0..COUNT {
+        let _ = log.append(&payload(number)).unwrap();
+    }
+    let end = log.flush().unwrap();
+    let mut reader = log.reader(From::Start).unwrap();
+    let mut kept = Vec::new();
+    for number in 0..100 {
+        kept.push((number, reader.next().unwrap().share()));
+    }
+    log.close().unwrap();
+    drop(log);
+    let log = scratch.log();
+    let lent = reader.next().unwrap();
+    log.trim(end).unwrap();
+    for number in 0..COUNT {
+        let _ = log.append(&payload(number)).unwrap();
+    }
+    log.flush().unwrap();
+    assert!(log.stats().recycled > 0, "{:?}", log.stats());
+    assert!(*lent == payload(100));
+    drop(lent);
+    for (number, record) in &kept {
+        assert!(record.payload() == payload(*number), "{number}");
+    }
+    log.close().unwrap();
+}
+
 #[test]
 fn many_readers_follow_many_producers() {
     let scratch = Scratch::new("follow");

@@ -5,15 +5,17 @@
 //! wait. Nothing here blocks on the disk.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 
 use crossbeam_utils::CachePadded;
 
-use crate::disk::{Access, Dir, File, FileMap};
+use crate::disk::{Access, Dir};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::cuts::Cuts;
+use crate::log::hold::{Absent, Held};
 use crate::log::options::{Durability, LogOptions};
 use crate::log::position::Position;
 use crate::log::segment::{Header, LogId, TimeIndex};
@@ -145,15 +147,14 @@ pub(crate) struct Segments {
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) header: Header,
-    pub(crate) file: Arc<dyn File>,
     /// Where its frames end, in bytes; `u64::MAX` while it is written.
     end: AtomicU64,
     /// Its footer is on disk, or it was cut: nothing writes to its file any more.
     sealed: AtomicBool,
     /// In memory, while it is near the tail.
     pub(crate) image: Mutex<Option<Arc<Image>>>,
-    /// The mapping that readers share, once one of them made it.
-    pub(crate) map: Mutex<Weak<FileMap>>,
+    /// Its file, while somebody reads it; whoever writes has an opening of his own.
+    held: Mutex<Weak<Held>>,
     pub(crate) summary: Mutex<Summary>,
 }
 
@@ -168,7 +169,6 @@ pub(crate) struct Summary {
 impl Segment {
     pub(crate) fn new(
         header: Header,
-        file: Arc<dyn File>,
         end: Option<u64>,
         sealed: bool,
         image: Option<Arc<Image>>,
@@ -176,11 +176,10 @@ impl Segment {
     ) -> Arc<Self> {
         Arc::new(Self {
             header,
-            file,
             end: AtomicU64::new(end.unwrap_or(u64::MAX)),
             sealed: AtomicBool::new(sealed),
             image: Mutex::new(image),
-            map: Mutex::new(Weak::new()),
+            held: Mutex::new(Weak::new()),
             summary: Mutex::new(summary),
         })
     }
@@ -214,6 +213,20 @@ impl Segment {
 
     pub(crate) fn set_sealed(&self) {
         self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Its file, to be read: the one that other readers have, or opened anew. It closes when the
+    /// last of them lets it go. Blocks on the disk.
+    pub(crate) fn hold(&self, dir: &dyn Dir) -> io::Result<Result<Arc<Held>, Absent>> {
+        let mut slot = self.held.lock();
+        if let Some(held) = slot.upgrade() {
+            return Ok(Ok(held));
+        }
+        let opened = Held::open(dir, self.ordinal())?.map(Arc::new);
+        if let Ok(held) = &opened {
+            *slot = Arc::downgrade(held);
+        }
+        Ok(opened)
     }
 
     /// The image, while the segment is in memory.

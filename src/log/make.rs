@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::disk::{AlignedBuf, Dir, File, LockMode, OpenMode};
 use crate::error::{Error, Result};
-use crate::log::core::Segment;
 use crate::log::segment::{self, Header};
 use crate::sync::lock::Mutex;
 
@@ -155,12 +154,18 @@ fn reusable(dir: &dyn Dir, name: &str, len: u64) -> io::Result<Option<Arc<dyn Fi
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    if file.len()? == len && file.links()? == 1 && file.try_lock(LockMode::Exclusive)? {
+    if file.len()? == len && lock_alone(&*file)? {
         file.unlock()?;
         return Ok(Some(file));
     }
     dir.unlink(name)?;
     Ok(None)
+}
+
+/// Locks a file, if it has no other name and nobody else reads it: in no process, this one
+/// included, since each reader locks what it has open (see `hold`).
+fn lock_alone(file: &dyn File) -> io::Result<bool> {
+    Ok(file.links()? == 1 && file.try_lock(LockMode::Exclusive)?)
 }
 
 fn write_header(file: &dyn File, header: &Header) -> io::Result<()> {
@@ -174,36 +179,36 @@ fn write_header(file: &dyn File, header: &Header) -> io::Result<()> {
 pub(crate) fn remove(
     dir: &dyn Dir,
     spares: &Spares,
-    segments: Vec<Arc<Segment>>,
+    ordinals: Vec<u64>,
     keep: usize,
 ) -> Result<usize> {
     let mut kept = Vec::new();
-    for segment in segments {
-        let ordinal = segment.ordinal();
+    for ordinal in ordinals {
         let name = segment::file_name(ordinal);
         let at = |error: io::Error| {
             Error::io(format!("removing segment {name}"), error).at_path(dir.path().join(&name))
         };
-        // A handle of this process counts as much as a reader's lock in another one.
-        let unused = Arc::strong_count(&segment) == 1
-            && segment.map.lock().strong_count() == 0
-            && segment.file.links().map_err(at)? == 1
-            && segment.file.try_lock(LockMode::Exclusive).map_err(at)?;
-        if unused && spares.len() + kept.len() < keep + usize::from(keep > 0) {
-            let spare = spare_name(ordinal);
-            dir.rename(&name, &spare).map_err(at)?;
-            kept.push((spare, segment));
+        let file = if spares.len() + kept.len() < keep + usize::from(keep > 0) {
+            // What cannot even be opened is not recycled, but goes all the same.
+            dir.open(&name, OpenMode::Write).ok()
         } else {
-            dir.unlink(&name).map_err(at)?;
+            None
+        };
+        match file {
+            Some(file) if lock_alone(&*file).map_err(at)? => {
+                let spare = spare_name(ordinal);
+                dir.rename(&name, &spare).map_err(at)?;
+                kept.push((spare, file));
+            }
+            _ => dir.unlink(&name).map_err(at)?,
         }
     }
     dir.sync()
         .map_err(|error| Error::io("syncing the directory", error).at_path(dir.path()))?;
     let count = kept.len();
-    for (spare, segment) in kept {
-        segment
-            .file
-            .unlock()
+    for (spare, file) in kept {
+        // Not before the names are gone for good: who gets the lock now sees that they are.
+        file.unlock()
             .map_err(|error| Error::io(format!("unlocking {spare}"), error))?;
         spares.put(spare);
     }

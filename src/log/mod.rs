@@ -1,12 +1,13 @@
 //! One segmented log: lock-free appends into memory, group commit to disk, reading without a copy.
 //!
 //! [`Log`] is the handle; the rooms behind it: `tail` (claiming), `persist` (group commit),
-//! [`read`], `recover`, `make` (segments ahead and behind).
+//! [`read`], `recover`, `make` (segments ahead and behind), `hold` (files, while they are read).
 
 mod append;
 pub(crate) mod core;
 mod cuts;
 pub(crate) mod frame;
+mod hold;
 pub mod maintain;
 mod make;
 mod open;

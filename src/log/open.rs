@@ -13,7 +13,7 @@ use crate::log::make::{self, Plan, Spares};
 use crate::log::options::{LogOptions, Preallocation};
 use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
 use crate::log::position::{ORDINAL_MAX, Position};
-use crate::log::recover::{self, Found, LOCK_NAME, Recovered, Tail as Recovery};
+use crate::log::recover::{self, Found, LOCK_NAME, Mode, Recovered, Tail as Recovery};
 use crate::log::segment::{self, Header, Link, frames_of};
 use crate::log::tail::Tail;
 use crate::log::tail::image::Image;
@@ -76,6 +76,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         lock,
         spares,
         segment: begun.segment,
+        file: begun.file,
         image: begun.image,
         memory: begun.memory,
         at: first.offset_bytes(),
@@ -117,7 +118,7 @@ fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Result<Position> {
     });
     let mut bytes = AlignedBuf::new(block as usize).map_err(at)?;
     begun.memory.copy_to(offset as usize, &mut bytes);
-    begun.segment.file.write_at(&bytes, offset).map_err(at)?;
+    begun.file.write_at(&bytes, offset).map_err(at)?;
     core.set_durable(next);
     Ok(next)
 }
@@ -186,6 +187,7 @@ struct Opening<'a> {
 /// Where appends go on.
 struct Begun {
     segment: Arc<Segment>,
+    file: Arc<dyn File>,
     image: Arc<Image>,
     memory: Arc<Region>,
     at: Position,
@@ -271,12 +273,12 @@ impl Opening<'_> {
     /// Goes on in the last segment. What it holds already stays where it is: the image begins behind.
     fn resume(&self, found: &Recovered, last: &Found, at: Position) -> Result<Begun> {
         let memory = self.memory()?;
+        let file = recover::open_segment(&*self.dir, last.header.ordinal, Mode::Write)?;
         let summary = Summary {
             records: last.records,
             payload_bytes: last.payload_bytes,
             times: last.times.clone(),
         };
-        let file = Arc::clone(&last.file);
         Ok(self.begun(
             last.header,
             file,
@@ -306,9 +308,10 @@ impl Opening<'_> {
             at.offset_bytes(),
         ));
         let end = Some(header.frames().end);
-        let segment = Segment::new(header, file, end, false, Some(Arc::clone(&image)), summary);
+        let segment = Segment::new(header, end, false, Some(Arc::clone(&image)), summary);
         Begun {
             segment,
+            file,
             image,
             memory,
             at,
@@ -379,16 +382,8 @@ impl Opening<'_> {
                     payload_bytes: segment.payload_bytes,
                     times: segment.times.clone(),
                 };
-                let file = Arc::clone(&segment.file);
                 // Nothing is ever written to it again, whether it has a footer or was cut.
-                Segment::new(
-                    segment.header,
-                    file,
-                    Some(segment.end_bytes),
-                    true,
-                    None,
-                    summary,
-                )
+                Segment::new(segment.header, Some(segment.end_bytes), true, None, summary)
             })
             .collect();
         list.push_back(Arc::clone(&begun.segment));

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use ringbolt::disk::Disk;
 use ringbolt::disk::sim::SimDisk;
 use ringbolt::{
     Driver, Engine, Error, From, Log, LogOptions, Poll, Position, Preallocation, Result, Ticket,
@@ -44,7 +45,12 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(disk: &SimDisk) -> Self {
-        let builder = Engine::builder().disk(Arc::new(disk.clone()));
+        Self::through(disk, Arc::new(disk.clone()))
+    }
+
+    /// The engine sees the simulated disk through another one.
+    pub fn through(disk: &SimDisk, seen: Arc<dyn Disk>) -> Self {
+        let builder = Engine::builder().disk(seen);
         let (engine, driver) = builder.caller_driven().expect("the simulation has queues");
         Self {
             disk: disk.clone(),
@@ -261,7 +267,6 @@ pub fn payload(number: usize, len: usize) -> Vec<u8> {
 
 /// All files of the log's directory, byte for byte.
 pub fn contents(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
-    use ringbolt::disk::Disk as _;
     let dir = disk.open_dir(DIR.as_ref()).expect("the directory is there");
     let mut files: Vec<_> = dir
         .list()

@@ -210,6 +210,40 @@ fn footer_at() -> usize {
     full(1).end_bytes as usize
 }
 
+/// No file is open for longer than it is read, so that a segment may go while another one is
+/// verified: trimmed, which is no damage, or lost, which is.
+#[test]
+fn a_segment_that_goes_while_the_log_is_verified_is_trimmed_or_lost() {
+    for trimmed in [true, false] {
+        let sample = Sample::new();
+        let (first, lost) = (sample.name(1), sample.name(2));
+        let (tail, mut bytes) = (sample.name(4), sample.segments[3].clone());
+        bytes.log_start = Position::new(3, FIRST);
+        bytes.checkpoint(Position::MIN).pad();
+        let mut met = false;
+        sample.dir.on_read(move |dir, name, offset| {
+            // What is sealed is scanned by the verification alone.
+            if !met && name == first && offset == FIRST {
+                met = true;
+                if trimmed {
+                    dir.edit(&tail, |old| old.copy_from_slice(&bytes.bytes));
+                    dir.forget(&first);
+                }
+                dir.forget(&lost);
+            }
+        });
+        let verification = sample.verify();
+        let damaged: Vec<_> = verification.damages.iter().map(|at| &at.path).collect();
+        if trimmed {
+            assert!(damaged.is_empty(), "{damaged:?}");
+        } else {
+            assert_eq!(damaged, [&Path::new("/log").join(sample.name(2))]);
+        }
+        assert_eq!(verification.segments, 3, "the others were read");
+        assert!(!sample.dir.names().contains(&sample.name(2)));
+    }
+}
+
 #[test]
 fn what_follows_a_lost_segment_goes_and_what_precedes_stays() {
     let sample = Sample::new();

@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Dir, Disk};
+use crate::disk::{Dir, Disk, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::Frame;
 use crate::log::maintain::{no_log, open_dir};
 use crate::log::position::Position;
 use crate::log::recover::{
-    self, Found, Listing, Mode, Scanner, Step, Tally, Window, is_of, read_footer, segment_path,
+    self, Found, Listing, Mode, Scanner, Step, Tally, Window, is_of, open_segment, read_footer,
+    segment_path,
 };
 use crate::log::segment::{self, Header};
+
+/// How often a segment that the log needs and that cannot be opened is tried.
+const KEPT_TRIES: usize = 100;
 
 /// What a verification found.
 #[derive(Debug, Clone)]
@@ -138,7 +142,12 @@ pub fn verify_with(
         progress,
     };
     for (index, found) in segments.iter().enumerate() {
-        let (checked, flaws) = checker.check(found, segments.get(index + 1))?;
+        let damages = &mut verification.damages;
+        let Some(file) = open_if_kept(dir, found.header.ordinal, damages)? else {
+            checker.done += found.end_bytes;
+            continue;
+        };
+        let (checked, flaws) = checker.check(&*file, found, segments.get(index + 1))?;
         verification.segments += 1;
         verification.frames += checked.frames;
         verification.records += checked.records;
@@ -163,6 +172,44 @@ pub(super) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Symlink)
 }
 
+/// Opens a segment that was seen a while ago; `None` if it is not there because it was trimmed or
+/// cut off since, or because the log is damaged, which is then among the damages.
+fn open_if_kept(
+    dir: &dyn Dir,
+    ordinal: u64,
+    damages: &mut Vec<Damage>,
+) -> Result<Option<Arc<dyn File>>> {
+    let mut tries = 0;
+    loop {
+        let error = match open_segment(dir, ordinal, Mode::Observe) {
+            Ok(file) => return Ok(Some(file)),
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Locked) => error,
+            Err(error) => return Err(error),
+        };
+        // It is missing, or about to be recycled: does the log still need it?
+        match recover::observe(dir) {
+            Ok(log)
+                if log
+                    .segments
+                    .iter()
+                    .any(|kept| kept.header.ordinal == ordinal) => {}
+            Ok(_) => return Ok(None),
+            Err(error) if is_damage(&error) => {
+                let damage = Damage::of(&error, dir);
+                if !damages.contains(&damage) {
+                    damages.push(damage);
+                }
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        tries += 1;
+        if tries == KEPT_TRIES {
+            return Err(error);
+        }
+    }
+}
+
 /// The sealed segments of a damaged log, each for itself.
 fn readable(dir: &dyn Dir) -> Result<Vec<Found>> {
     let listing = Listing::read(dir)?;
@@ -176,7 +223,6 @@ fn readable(dir: &dyn Dir) -> Result<Vec<Found>> {
         if let Some(footer) = member.footer {
             readable.push(Found {
                 header: member.header,
-                file: member.file,
                 sealed: true,
                 end_bytes: footer.end_bytes,
                 records: footer.records,
@@ -219,6 +265,7 @@ impl Checker<'_> {
     /// Reads a segment from its header to its footer. `next` is the one after it in the chain.
     pub(super) fn check(
         &mut self,
+        file: &dyn File,
         found: &Found,
         next: Option<&Found>,
     ) -> Result<(Tally, Vec<Flawed>)> {
@@ -234,25 +281,25 @@ impl Checker<'_> {
             };
             flaws.push(Flawed { damage, mend });
         };
-        if let Some(what) = self.header_flaw(found)? {
+        if let Some(what) = self.header_flaw(file, found)? {
             flaw(None, what, Mend::Header);
         }
-        let (tally, stopped) = self.frames(found)?;
+        let (tally, stopped) = self.frames(file, found)?;
         if let Some(at) = stopped {
             let what = "a frame whose checksum or structure is wrong".into();
             flaw(Some(at), what, Mend::Cut(at));
-        } else if let Some(what) = self.footer_flaw(found, next, &tally)? {
+        } else if let Some(what) = self.footer_flaw(file, found, next, &tally)? {
             flaw(None, what, Mend::Footer);
         }
         self.done += found.end_bytes;
         Ok((tally, flaws))
     }
 
-    fn header_flaw(&mut self, found: &Found) -> Result<Option<String>> {
+    fn header_flaw(&mut self, file: &dyn File, found: &Found) -> Result<Option<String>> {
         self.window.forget();
         let bytes = self
             .window
-            .bytes_exactly(&*found.file, 0, segment::HEADER_BYTES)
+            .bytes_exactly(file, 0, segment::HEADER_BYTES)
             .map_err(|error| error.at_path(segment_path(self.dir, found.header.ordinal)))?;
         let Ok(Some(header)) = Header::parse(bytes) else {
             return Ok(Some("its header is damaged".into()));
@@ -269,17 +316,11 @@ impl Checker<'_> {
     }
 
     /// Reads all frames; says where the first bad one is.
-    fn frames(&mut self, found: &Found) -> Result<(Tally, Option<Position>)> {
+    fn frames(&mut self, file: &dyn File, found: &Found) -> Result<(Tally, Option<Position>)> {
         let header = &found.header;
         let mut tally = Tally::new();
         let first = header.frames().start;
-        let mut scanner = Scanner::new(
-            &*found.file,
-            &mut self.window,
-            header,
-            first,
-            found.end_bytes,
-        );
+        let mut scanner = Scanner::new(file, &mut self.window, header, first, found.end_bytes);
         let mut told = 0;
         loop {
             let step = scanner
@@ -314,6 +355,7 @@ impl Checker<'_> {
 
     fn footer_flaw(
         &mut self,
+        file: &dyn File,
         found: &Found,
         next: Option<&Found>,
         tally: &Tally,
@@ -327,7 +369,7 @@ impl Checker<'_> {
         }
         self.window.forget();
         let footer = read_footer(
-            &*found.file,
+            file,
             &mut self.window,
             header.segment_bytes,
             header.block_bytes,

@@ -215,7 +215,7 @@ impl Persist {
                 };
                 // A reader that stands in it sees that it stands beyond its end.
                 ghost.set_end(0);
-                ghosts.push(ghost);
+                ghosts.push(ghost.ordinal());
             }
             if let Some(last) = segments.list.back() {
                 last.set_end(at.offset_bytes());
@@ -235,7 +235,7 @@ impl Persist {
         self.publish();
         self.core.tail.restart(self.frontier_generation, self.first);
         self.progressed = true;
-        ghosts.sort_by_key(|segment| segment.ordinal());
+        ghosts.sort_unstable();
         self.remove(ghosts);
         self.core.wake_everybody();
         reply.send(Ok(position));

@@ -113,7 +113,7 @@ impl Persist {
         live.filled = range.end;
         let len = range.end - range.start;
         queue.push(Write {
-            file: Arc::clone(&live.segment.file),
+            file: Arc::clone(&live.file),
             file_offset: range.start,
             region,
             region_offset: 0,

@@ -178,7 +178,7 @@ impl Persist {
         }
         let live = &mut self.live[index];
         queue.push(Write {
-            file: Arc::clone(&live.segment.file),
+            file: Arc::clone(&live.file),
             file_offset: range.start,
             region: Arc::clone(&live.memory),
             region_offset: range.start as usize,

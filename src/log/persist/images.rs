@@ -186,16 +186,8 @@ impl Persist {
         self.images.making = false;
         if made.header.epoch != self.epoch && !self.shut.takes(&made.header) {
             // Made for a chain that a truncation has cut since.
-            if let Ok((file, _)) = made.file {
-                let summary = Summary::default();
-                self.remove(vec![Segment::new(
-                    made.header,
-                    file,
-                    None,
-                    true,
-                    None,
-                    summary,
-                )]);
+            if made.file.is_ok() {
+                self.remove(vec![made.header.ordinal]);
             }
             return;
         }
@@ -368,7 +360,6 @@ impl Persist {
         let end = Some(self.end);
         let segment = Segment::new(
             header,
-            file,
             end,
             false,
             Some(Arc::clone(&image)),
@@ -384,6 +375,7 @@ impl Persist {
         self.live.push_back(Live::new(
             generation,
             segment,
+            file,
             Arc::clone(&image),
             memory,
             self.first,
@@ -393,12 +385,12 @@ impl Persist {
     }
 
     /// After a truncation: everything in memory goes, and zeroed memory for one segment comes
-    /// back, along with the files that were made ahead and are in nobody's chain any more.
+    /// back, along with the segments that were made ahead and are in nobody's chain any more.
     pub(super) fn start_over(
         &mut self,
         queue: &mut dyn Queue,
         header: &Header,
-    ) -> Result<(Arc<Region>, Vec<Arc<Segment>>)> {
+    ) -> Result<(Arc<Region>, Vec<u64>)> {
         let mut memory = None;
         for live in std::mem::take(&mut self.live) {
             if let Some(region) = self.retire(&live, queue) {
@@ -412,7 +404,7 @@ impl Persist {
         }
         let ghosts = std::mem::take(&mut self.images.made)
             .into_iter()
-            .map(|new| Segment::new(new.header, new.file, None, false, None, Summary::default()))
+            .map(|new| new.header.ordinal)
             .collect();
         self.images.previous = Link {
             ordinal: header.ordinal,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::disk::Region;
+use crate::disk::{File, Region};
 use crate::log::core::{Segment, Summary};
 use crate::log::position::Position;
 use crate::log::tail::image::Image;
@@ -14,6 +14,8 @@ use crate::log::tail::image::Image;
 pub(super) struct Live {
     pub(super) generation: u64,
     pub(super) segment: Arc<Segment>,
+    /// To be written; readers have openings of their own.
+    pub(super) file: Arc<dyn File>,
     pub(super) image: Arc<Image>,
     pub(super) memory: Arc<Region>,
     /// Everything before is committed.
@@ -57,6 +59,7 @@ impl Live {
     pub(super) fn new(
         generation: u64,
         segment: Arc<Segment>,
+        file: Arc<dyn File>,
         image: Arc<Image>,
         memory: Arc<Region>,
         at: u64,
@@ -66,6 +69,7 @@ impl Live {
         Self {
             generation,
             segment,
+            file,
             image,
             memory,
             frontier: at,

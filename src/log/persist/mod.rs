@@ -88,8 +88,9 @@ pub(crate) struct Beginning {
     pub(crate) shared: Arc<Shared>,
     pub(crate) lock: Arc<dyn File>,
     pub(crate) spares: Arc<Spares>,
-    /// The segment that appends go on in, its memory, and where.
+    /// The segment that appends go on in, its file and memory, and where.
     pub(crate) segment: Arc<Segment>,
+    pub(crate) file: Arc<dyn File>,
     pub(crate) image: Arc<crate::log::tail::image::Image>,
     pub(crate) memory: Arc<Region>,
     pub(crate) at: u64,
@@ -112,6 +113,7 @@ impl Persist {
             lock,
             spares,
             segment,
+            file,
             image,
             memory,
             at,
@@ -130,6 +132,7 @@ impl Persist {
             live: VecDeque::from([Live::new(
                 FIRST_GENERATION,
                 segment,
+                file,
                 image,
                 memory,
                 at,

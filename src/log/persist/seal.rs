@@ -137,7 +137,7 @@ impl Persist {
         self.footer.op = Some(op);
         self.in_flight += 1;
         queue.push(Write {
-            file: Arc::clone(&live.segment.file),
+            file: Arc::clone(&live.file),
             file_offset: self.end,
             region: memory,
             region_offset: 0,
@@ -235,14 +235,15 @@ impl Persist {
                 if !oldest.is_sealed() || oldest.ordinal() >= start.segment() || in_memory {
                     break;
                 }
-                gone.extend(segments.list.pop_front());
+                gone.push(oldest.ordinal());
+                segments.list.pop_front();
             }
         }
         self.remove(gone);
     }
 
     /// Has the keeper remove segments that are in nobody's list any more.
-    pub(super) fn remove(&mut self, gone: Vec<Arc<Segment>>) {
+    pub(super) fn remove(&mut self, gone: Vec<u64>) {
         if gone.is_empty() {
             return;
         }

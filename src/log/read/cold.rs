@@ -7,14 +7,13 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::disk::{AlignedBuf, File, FileMap};
-use crate::log::core::Segment;
+use crate::disk::{AlignedBuf, FileMap};
+use crate::log::hold::Held;
 use crate::log::read::share::{Shareable, Sharing};
-use crate::sync::lock::Mutex;
 
 /// The first window, in bytes.
 const WINDOW_MIN: u64 = 64 << 10;
@@ -27,7 +26,6 @@ const PAGE_BYTES: u64 = 4096;
 
 /// A window of a segment's file.
 pub(crate) struct FileWindow {
-    file: Arc<dyn File>,
     /// What offset, length and address of direct reads must be multiples of.
     block: u64,
     kind: Kind,
@@ -35,46 +33,35 @@ pub(crate) struct FileWindow {
     window: Range<u64>,
     /// The next window's length.
     step: u64,
+    held: Arc<Held>,
 }
 
 enum Kind {
-    Mapped {
-        map: Arc<FileMap>,
-        segment: Arc<Segment>,
-        ahead_to: u64,
-    },
-    Direct {
-        buffer: Arc<AlignedBuf>,
-        at: u64,
-    },
+    Mapped { map: Arc<FileMap>, ahead_to: u64 },
+    Direct { buffer: Arc<AlignedBuf>, at: u64 },
 }
 
 impl FileWindow {
-    /// A window through the segment's mapping, which all readers share. `None` where this disk has
-    /// no mappings.
-    pub(crate) fn mapped(segment: &Arc<Segment>, block: u64) -> io::Result<Option<Self>> {
-        let Some(map) = shared_map(&segment.map, &*segment.file, segment.header.segment_bytes)?
-        else {
-            return Ok(None);
+    /// A window through the mapping of a sealed segment's first `len` bytes, which all readers
+    /// share; where this disk has no mappings, as [`FileWindow::direct`].
+    pub(crate) fn mapped(held: Arc<Held>, len: u64, block: u64) -> io::Result<Self> {
+        let Some(map) = held.map(len)? else {
+            return Self::direct(held, block);
         };
-        Ok(Some(Self {
-            file: Arc::clone(&segment.file),
+        Ok(Self {
+            held,
             block,
-            kind: Kind::Mapped {
-                map,
-                segment: Arc::clone(segment),
-                ahead_to: 0,
-            },
+            kind: Kind::Mapped { map, ahead_to: 0 },
             window: 0..0,
             step: WINDOW_MIN,
-        }))
+        })
     }
 
     /// A window that is read past the page cache.
-    pub(crate) fn direct(file: Arc<dyn File>, block: u64) -> io::Result<Self> {
+    pub(crate) fn direct(held: Arc<Held>, block: u64) -> io::Result<Self> {
         let buffer = Arc::new(AlignedBuf::new(WINDOW_MIN as usize)?);
         Ok(Self {
-            file,
+            held,
             block,
             kind: Kind::Direct { buffer, at: 0 },
             window: 0..0,
@@ -139,7 +126,7 @@ impl FileWindow {
             match self.populate(from, need, limit, forward) {
                 // A kernel before 5.14 cannot populate, and nothing else turns errors into errors.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    *self = Self::direct(Arc::clone(&self.file), self.block)?;
+                    *self = Self::direct(Arc::clone(&self.held), self.block)?;
                 }
                 other => return other,
             }
@@ -194,7 +181,7 @@ impl FileWindow {
         let Some(place) = Arc::get_mut(buffer) else {
             return Ok(());
         };
-        let read = self.file.read_at(&mut place[..len], begin)? as u64;
+        let read = self.held.file().read_at(&mut place[..len], begin)? as u64;
         *at = begin;
         self.window = begin..(begin + read).min(limit.max(begin));
         Ok(())
@@ -213,9 +200,9 @@ impl FileWindow {
         assert!(self.has(&range));
         match &self.kind {
             // No memory is kept but what the kernel can take back.
-            Kind::Mapped { map, segment, .. } => Some(Bytes::from_owner(MapPart {
+            Kind::Mapped { map, .. } => Some(Bytes::from_owner(MapPart {
                 map: Arc::clone(map),
-                _segment: Arc::clone(segment),
+                _held: Arc::clone(&self.held),
                 range: range.start as usize..range.end as usize,
             })),
             Kind::Direct { buffer, at } => {
@@ -244,33 +231,10 @@ impl std::fmt::Debug for FileWindow {
     }
 }
 
-/// The mapping that the readers of a segment share, made by the first of them.
-fn shared_map(
-    slot: &Mutex<Weak<FileMap>>,
-    file: &dyn File,
-    len: u64,
-) -> io::Result<Option<Arc<FileMap>>> {
-    let mut slot = slot.lock();
-    if let Some(map) = slot.upgrade() {
-        return Ok(Some(map));
-    }
-    // A file that was shortened is mapped as far as it goes; what is missing is then missed.
-    let len = len.min(file.len()?);
-    if len == 0 {
-        return Ok(None);
-    }
-    let Some(map) = file.map(len)? else {
-        return Ok(None);
-    };
-    let map = Arc::new(map);
-    *slot = Arc::downgrade(&map);
-    Ok(Some(map))
-}
-
-/// Bytes of a mapping, owned. The segment is kept, too: its file is not recycled meanwhile.
+/// Bytes of a mapping, owned. The file is held, too, so that it is not recycled meanwhile.
 struct MapPart {
     map: Arc<FileMap>,
-    _segment: Arc<Segment>,
+    _held: Arc<Held>,
     range: Range<usize>,
 }
 

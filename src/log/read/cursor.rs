@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, Segment};
+use crate::log::hold::Held;
 use crate::log::position::Position;
 use crate::log::read::current::Current;
 use crate::log::read::look::{Sight, end_of};
@@ -35,6 +36,8 @@ pub(crate) struct Cursor {
     pub(super) source: Source,
     /// Where the file ends as a source, as the image begins there.
     pub(super) file_until: u64,
+    /// The segment's file, if it was read: who seeks about in a segment opens and maps it once.
+    pub(super) held: Option<Arc<Held>>,
     /// The frame at hand, not all of whose records were taken.
     pub(super) current: Option<Current>,
 }
@@ -81,12 +84,16 @@ impl Cursor {
             segment: None,
             source: Source::None,
             file_until: u64::MAX,
+            held: None,
             current: None,
         }
     }
 
     /// Moves to a position that is still to be looked at.
     pub(super) fn jump(&mut self, position: Position, landing: Landing) {
+        if position.segment() != self.position.segment() {
+            self.held = None;
+        }
         self.position = position;
         self.landing = landing;
         self.skip_to = Position::MIN;
@@ -242,6 +249,23 @@ impl Cursor {
         .at_path(&self.core.path)
         .at_position(start)
         .remedy("reading goes on at the position given")
+    }
+
+    /// The log was closed, and whoever opened it next removed the reader's segment: it goes on
+    /// in the next one that this log knew.
+    #[cold]
+    pub(super) fn outlived(&mut self) -> Error {
+        let was = self.position;
+        if !self.go_to_next() {
+            return self.core.closed_error();
+        }
+        Error::new(
+            ErrorKind::Trimmed,
+            format!("what lay at {was} was removed after this log was closed"),
+        )
+        .at_path(&self.core.path)
+        .at_position(self.position)
+        .remedy("reading goes on at the position given; open the log again to see what it is now")
     }
 
     /// What the reader stood on was cut off; it goes on behind the cut.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::Segment;
 use crate::log::frame::{self, Check, NoFrame};
+use crate::log::hold::Absent;
 use crate::log::position::Position;
 use crate::log::read::cold::FileWindow;
 use crate::log::read::cursor::{Cursor, Landing};
@@ -50,6 +51,7 @@ impl Cursor {
             if walk.hold() {
                 if walk.covers(self.position.offset_bytes()) {
                     self.source = Source::Image(walk);
+                    self.held = None;
                     return Ok(());
                 }
                 self.file_until = walk.at() as u64;
@@ -57,14 +59,22 @@ impl Cursor {
             }
         }
         let block = u64::from(self.core.dir.block_size().max(segment.header.block_bytes));
-        let window = match self.cold {
-            Cold::Mapped if segment.is_sealed() => FileWindow::mapped(segment, block).transpose(),
-            _ => None,
+        let mapped = self.cold == Cold::Mapped && segment.is_sealed();
+        let len = segment.header.segment_bytes;
+        let held = segment
+            .hold(&*self.core.dir)
+            .map_err(|error| self.about_file(Error::io("opening a segment", error)))?;
+        let held = match held {
+            Ok(held) => held,
+            Err(absent) => return Err(self.absent(absent)),
         };
-        let window = window
-            .unwrap_or_else(|| FileWindow::direct(Arc::clone(&segment.file), block))
-            .map_err(|error| self.unreadable(error))?;
-        self.source = Source::File(window);
+        self.held = Some(Arc::clone(&held));
+        let window = if mapped {
+            FileWindow::mapped(held, len, block)
+        } else {
+            FileWindow::direct(held, block)
+        };
+        self.source = Source::File(window.map_err(|error| self.unreadable(error))?);
         Ok(())
     }
 
@@ -205,6 +215,24 @@ impl Cursor {
             .remedy(
                 "`ringbolt verify` says how much is damaged; seek to a later position to read on",
             )
+    }
+
+    /// The segment's file cannot be had: the log went on without it, or somebody took it.
+    #[cold]
+    fn absent(&mut self, absent: Absent) -> Error {
+        if let Err(gone) = self.check_place() {
+            return gone;
+        }
+        if self.core.is_finished() {
+            return self.outlived();
+        }
+        let error = match absent {
+            Absent::Missing => Error::new(ErrorKind::Damaged, "the segment's file is missing")
+                .remedy("put it back, or seek to a later position to read on"),
+            Absent::Locked => Error::new(ErrorKind::Locked, "a stranger locked the segment's file")
+                .remedy("try again when that is over"),
+        };
+        self.about_file(error)
     }
 
     #[cold]

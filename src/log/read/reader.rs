@@ -15,7 +15,8 @@ use crate::log::read::share::Sharing;
 use crate::sync::park::spin_until;
 
 /// Reads a log, record by record or in batches. Owned, `Send`, independent of the log's handles:
-/// after the log was closed, what is there can still be read.
+/// after the log was closed, what is there can still be read. It has one file open at most: that of
+/// the segment in which it stands, once that is not in memory any more.
 ///
 /// A reader that is slow holds up nobody. One that falls behind retention gets
 /// [`ErrorKind::Trimmed`], one whose place was truncated away [`ErrorKind::Cut`]: the error's

@@ -74,7 +74,8 @@ impl<'a> Record<'a> {
     /// The record to keep: it outlives the reader, and may be cloned and sent.
     ///
     /// A small record is copied. A larger one keeps the memory in which it lies, within the
-    /// reader's [budget](crate::ReadOptions::shared_bytes); beyond that it is copied, too.
+    /// reader's [budget](crate::ReadOptions::shared_bytes); beyond that it is copied, too. One that
+    /// lies in a segment's mapping takes nothing of the budget, but keeps the segment's file open.
     #[must_use]
     pub fn share(&self) -> SharedRecord {
         let reader = self.reader();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::disk::sim::SimDisk;
-use crate::disk::{Disk, File};
 use crate::log::options::LogOptions;
 use crate::log::position::Position;
 use crate::log::segment::{Header, Link};
@@ -28,13 +27,6 @@ pub(crate) fn header(ordinal: u64) -> Header {
         created_unix_ns: 0,
         compatible: 0,
     }
-}
-
-/// A file for what needs one and never looks at it.
-pub(crate) fn no_file() -> Arc<dyn File> {
-    let disk = SimDisk::new(1);
-    let dir = disk.open_dir("/".as_ref()).unwrap();
-    dir.create("none").unwrap()
 }
 
 /// A log, its disk, and the driver of its engine.

@@ -8,12 +8,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::disk::{Dir, DirEntry, File, LockMode, OpenMode, PathKind};
+use crate::disk::{Dir, DirEntry, File, OpenMode, PathKind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::hold::{Absent, Held};
 use crate::log::position::Position;
 use crate::log::recover::listing::Listing;
 use crate::log::recover::scan::Window;
-use crate::log::recover::{Failure, Flaw, Mode};
+use crate::log::recover::{Failure, Flaw, Mode, segment_path};
 use crate::log::segment::{self, Footer, Header, Link, LogId};
 
 /// A segment of the chain.
@@ -23,7 +24,6 @@ pub(crate) struct Member {
     /// and the compatible features.
     pub(crate) header: Header,
     pub(crate) footer: Option<Footer>,
-    pub(crate) file: Arc<dyn File>,
 }
 
 /// The chain, oldest segment first.
@@ -83,6 +83,29 @@ pub(crate) fn read_member(
     window: &mut Window,
 ) -> Result<Member> {
     Reader { dir, mode }.member(entry, ordinal, None, window)
+}
+
+/// Opens the file of a segment; an observer's is locked, shared, for as long as it is open.
+///
+/// # Errors
+///
+/// [`ErrorKind::Damaged`] where it is missing, [`ErrorKind::Locked`] where it is just being
+/// recycled, [`ErrorKind::Io`].
+pub(crate) fn open_segment(dir: &dyn Dir, ordinal: u64, mode: Mode) -> Result<Arc<dyn File>> {
+    let opened = match mode {
+        Mode::Observe => Held::open(dir, ordinal).map(|held| held.map(Held::into_file)),
+        Mode::Write => match dir.open(&segment::file_name(ordinal), OpenMode::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(Absent::Missing)),
+            opened => opened.map(Ok),
+        },
+    };
+    let error = match opened {
+        Ok(Ok(file)) => return Ok(file),
+        Ok(Err(Absent::Missing)) => Error::new(ErrorKind::Damaged, "the segment is missing"),
+        Ok(Err(Absent::Locked)) => Error::new(ErrorKind::Locked, "the segment is being recycled"),
+        Err(error) => Error::io("opening a segment", error),
+    };
+    Err(error.at_path(segment_path(dir, ordinal)))
 }
 
 struct Reader<'a> {
@@ -148,7 +171,7 @@ impl Reader<'_> {
             }
             _ => return damaged("it is not a file".into()),
         }
-        let file = self.open(entry)?;
+        let file = open_segment(self.dir, ordinal, self.mode)?;
         window.forget();
         let io = |error: io::Error| Error::io("reading a segment", error).at_path(&path);
         let len = file.len().map_err(io)?;
@@ -159,11 +182,7 @@ impl Reader<'_> {
                 if footer.ordinal == ordinal && footer.log_id == like.log_id {
                     let header = header_of(&footer, len, like.block_bytes);
                     let footer = Some(footer);
-                    return Ok(Member {
-                        header,
-                        footer,
-                        file,
-                    });
+                    return Ok(Member { header, footer });
                 }
             }
         }
@@ -190,37 +209,7 @@ impl Reader<'_> {
         let footer = read_footer(&*file, window, len, header.block_bytes)
             .map_err(|error| error.at_path(&path))?
             .filter(|footer| is_of(footer, &header));
-        Ok(Member {
-            header,
-            footer,
-            file,
-        })
-    }
-
-    fn open(&self, entry: &DirEntry) -> Result<Arc<dyn File>> {
-        let path = self.path(&entry.name);
-        let mode = match self.mode {
-            Mode::Write => OpenMode::Write,
-            Mode::Observe => OpenMode::Read,
-        };
-        let file = self.dir.open(&entry.name, mode).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                Error::new(ErrorKind::Damaged, "the segment is missing").at_path(&path)
-            } else {
-                Error::io("opening a segment", error).at_path(&path)
-            }
-        })?;
-        // Held for as long as the file is: nobody recycles what is being read.
-        if self.mode == Mode::Observe
-            && !file
-                .try_lock(LockMode::Shared)
-                .map_err(|error| Error::io("locking a segment", error).at_path(&path))?
-        {
-            return Err(
-                Error::new(ErrorKind::Locked, "the segment is being recycled").at_path(path),
-            );
-        }
-        Ok(file)
+        Ok(Member { header, footer })
     }
 
     /// Which file a broken link is to be blamed on. A file of another log with a high ordinal looks

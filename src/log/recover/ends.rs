@@ -4,11 +4,13 @@
 //! short of what the successor says, the log ends, if nobody attests more: then that is a torn tail,
 //! else damage.
 
-use crate::disk::Dir;
+use std::sync::Arc;
+
+use crate::disk::{Dir, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::Frame;
 use crate::log::position::{Position, UNIT_BYTES};
-use crate::log::recover::chain::{Member, REPAIR_HINT};
+use crate::log::recover::chain::{Member, REPAIR_HINT, open_segment};
 use crate::log::recover::scan::{self, Scanner, Step, Window};
 use crate::log::recover::tally::Tally;
 use crate::log::recover::{Failure, Flaw, Found, Mode, Tail, segment_path};
@@ -83,12 +85,18 @@ impl Judge<'_> {
             return Ok(());
         }
         for member in self.members.iter().filter(|m| m.footer.is_none()) {
-            member.file.sync().map_err(|error| {
+            self.open(member)?.sync().map_err(|error| {
                 Error::io("syncing a segment before it is read", error)
                     .at_path(segment_path(self.dir, member.header.ordinal))
             })?;
         }
         Ok(())
+    }
+
+    /// A member's file, for as long as it is looked at: a log of a thousand segments must not need
+    /// as many files open.
+    fn open(&self, member: &Member) -> Result<Arc<dyn File>> {
+        open_segment(self.dir, member.header.ordinal, self.mode)
     }
 
     /// Where one segment ends.
@@ -165,13 +173,8 @@ impl Judge<'_> {
 
     /// Scans on from where `end` is.
     fn scan_on(&mut self, member: &Member, limit: u64, end: &mut End) -> Result<()> {
-        let mut scanner = Scanner::new(
-            &*member.file,
-            &mut self.window,
-            &member.header,
-            end.offset,
-            limit,
-        );
+        let file = self.open(member)?;
+        let mut scanner = Scanner::new(&*file, &mut self.window, &member.header, end.offset, limit);
         let path = || segment_path(self.dir, member.header.ordinal);
         loop {
             match scanner.step().map_err(|error| error.at_path(path()))? {
@@ -244,8 +247,9 @@ impl Judge<'_> {
             } else {
                 member.header.frames().start
             };
+            let file = self.open(member)?;
             scan::look_on(
-                &*member.file,
+                &*file,
                 &mut self.window,
                 &member.header,
                 from,
@@ -336,7 +340,6 @@ impl Outcome {
         };
         self.segments.push(Found {
             header: member.header,
-            file: member.file.clone(),
             sealed: end.sealed,
             end_bytes: end.offset,
             records: tally.records,

@@ -6,6 +6,8 @@
 //! a footer or a commit point in a later segment. The table of cases is in `docs/format.md`, each
 //! with its test in `tests`.
 //!
+//! No file stays open: each is opened where it is read, one at a time.
+//!
 //! Two ways in: [`recover`] for the writer, who holds the lock, and [`observe`] for who only reads
 //! and may do so while a writer goes on. The parts: `listing` (names), `chain` (segments and their
 //! links), `scan` (frames), `tally` (what they add up to), `ends` (where each segment, and so the
@@ -25,14 +27,13 @@ pub(crate) mod memory;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::disk::{Dir, File, PathKind};
+use crate::disk::{Dir, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::position::Position;
 use crate::log::segment::{self, Header, Link, LogId, TimeIndex};
 
-pub(crate) use chain::{Member, is_of, read_footer, read_member};
+pub(crate) use chain::{Member, is_of, open_segment, read_footer, read_member};
 pub(crate) use listing::{LOCK_NAME, Listing, QUARANTINE_NAME, REPAIR_NAME};
 pub(crate) use scan::{Scanner, Step, Window};
 pub(crate) use tally::Tally;
@@ -80,8 +81,6 @@ pub(crate) struct Recovered {
 pub(crate) struct Found {
     /// From the footer where that was valid; then without `created_unix_ns` and `compatible`.
     pub(crate) header: Header,
-    /// An observer's is locked against recycling for as long as it lives.
-    pub(crate) file: Arc<dyn File>,
     /// Whether a footer vouches for all up to `end_bytes`. A segment without one is scanned on each
     /// opening; once it has a successor it may be given one.
     pub(crate) sealed: bool,
@@ -126,7 +125,7 @@ pub(crate) enum Tail {
 pub(crate) enum Mode {
     /// The writer, who holds the lock: syncs what has no footer, and decides what is cut.
     Write,
-    /// A reader, while a writer may go on: locks segments against recycling, syncs nothing.
+    /// A reader, while a writer may go on: locks what it reads against recycling, syncs nothing.
     Observe,
 }
 

@@ -692,19 +692,40 @@ fn observed_while_it_is_trimmed_the_log_is_looked_at_again() {
     assert_eq!(seen.segments.len(), 1);
 }
 
+/// Nobody recycles what is being read; and a log of a thousand segments is looked at with one file
+/// open at a time, so none of them stays locked.
 #[test]
-fn observed_segments_cannot_be_recycled() {
+fn observed_segments_cannot_be_recycled_while_they_are_read() {
     let dir = dir();
-    let segment = first();
-    segment.put(&dir);
-    let seen = observe(&*dir.open()).unwrap();
-    let other = dir
-        .open()
-        .open(&segment.name(), crate::disk::OpenMode::Write)
-        .unwrap();
-    assert!(!other.try_lock(LockMode::Exclusive).unwrap());
-    drop(seen);
-    assert!(other.try_lock(LockMode::Exclusive).unwrap());
+    let mut segment = first();
+    segment.fill().seal();
+    let next = next_of(&segment);
+    put_all(&dir, &[&segment, &next]);
+    let open = |name: &str| dir.open().open(name, crate::disk::OpenMode::Write).unwrap();
+    let others = [&segment, &next].map(|at| (at.name(), open(&at.name())));
+    let (told, lockable) = std::sync::mpsc::channel();
+    let recycler = others.clone();
+    dir.on_read(move |_, name, _| {
+        for (other, file) in &recycler {
+            let alone = file.try_lock(LockMode::Exclusive).unwrap();
+            if alone {
+                file.unlock().unwrap();
+            }
+            told.send((other == name, alone)).unwrap();
+        }
+    });
+    observe(&*dir.open()).unwrap();
+    let tries: Vec<(bool, bool)> = lockable.try_iter().collect();
+    assert!(
+        tries.len() >= 2 * 4,
+        "two headers, a footer, a scan: {tries:?}"
+    );
+    for (is_read, alone) in tries {
+        assert_ne!(is_read, alone);
+    }
+    for (name, file) in &others {
+        assert!(file.try_lock(LockMode::Exclusive).unwrap(), "{name}");
+    }
 }
 
 mod properties {

@@ -208,8 +208,7 @@ mod tests {
         let header = testing::header(1);
         let memory = Arc::new(Region::new(header.segment_bytes as usize).unwrap());
         let image = Arc::new(Image::new(1, header.seed(), memory, header.frames().start));
-        let file = testing::no_file();
-        Segment::new(header, file, None, false, Some(image), Summary::default())
+        Segment::new(header, None, false, Some(image), Summary::default())
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! A segment's file, opened to be read only: locked, so that it is not recycled meanwhile.
 
 use std::io;
+use std::sync::Arc;
 
-use crate::disk::{Dir, LockMode, OpenMode};
+use crate::disk::Dir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::{self, Check, NoFrame, Seed};
+use crate::log::hold::Held;
 use crate::log::position::Position;
 use crate::log::read::{FileWindow, Found};
 use crate::log::segment::{self, Footer, Header};
@@ -24,19 +26,13 @@ pub(super) struct SegmentFile {
 impl SegmentFile {
     /// Opens the segment; `None` when it is not there any more.
     pub(super) fn open(dir: &dyn Dir, ordinal: u64) -> Result<Option<Self>> {
-        let name = segment::file_name(ordinal);
         let at = |error: io::Error| about(dir, ordinal, Error::io("opening a segment", error));
-        let file = match dir.open(&name, OpenMode::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(at(error)),
-        };
-        // Whoever holds it alone is about to recycle it.
-        if !file.try_lock(LockMode::Shared).map_err(at)? {
+        let Ok(held) = Held::open(dir, ordinal).map_err(at)? else {
             return Ok(None);
-        }
-        let len = file.len().map_err(at)?;
-        let mut window = FileWindow::direct(file, u64::from(dir.block_size())).map_err(at)?;
+        };
+        let len = held.file().len().map_err(at)?;
+        let block = u64::from(dir.block_size());
+        let mut window = FileWindow::direct(Arc::new(held), block).map_err(at)?;
         window.load(0, HEADER_BYTES, HEADER_BYTES).map_err(at)?;
         let parsed = Header::parse(window.from(0)).map_err(|error| about(dir, ordinal, error))?;
         match parsed {
@@ -49,8 +45,6 @@ impl SegmentFile {
                     window,
                 }))
             }
-            // Between its removal and its next use a file may be anything.
-            _ if !is_named(dir, &name).map_err(at)? => Ok(None),
             _ => Err(about(
                 dir,
                 ordinal,
@@ -138,8 +132,4 @@ impl SegmentFile {
 /// The error, naming the segment's file.
 pub(super) fn about(dir: &dyn Dir, ordinal: u64, error: Error) -> Error {
     error.at_path(dir.path().join(segment::file_name(ordinal)))
-}
-
-fn is_named(dir: &dyn Dir, name: &str) -> io::Result<bool> {
-    Ok(dir.list()?.iter().any(|entry| entry.name == name))
 }

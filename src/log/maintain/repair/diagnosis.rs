@@ -8,7 +8,8 @@ use crate::log::maintain::repair::Step;
 use crate::log::maintain::verify::{Checker, Damage, Mend};
 use crate::log::position::Position;
 use crate::log::recover::{
-    self, Concession, Flaw, Found, Listing, Mode, Recovered, Tail, Window, read_footer, read_member,
+    self, Concession, Flaw, Found, Listing, Mode, Recovered, Tail, Window, open_segment,
+    read_footer, read_member,
 };
 use crate::log::segment::{self, Footer, Header, Link};
 
@@ -89,7 +90,9 @@ impl Diagnosis {
         };
         let mut records_total = 0;
         for (index, found) in recovered.segments.iter().enumerate() {
-            let (tally, flaws) = checker.check(found, recovered.segments.get(index + 1))?;
+            let file = open_segment(dir, found.header.ordinal, Mode::Write)?;
+            let next = recovered.segments.get(index + 1);
+            let (tally, flaws) = checker.check(&*file, found, next)?;
             records_total += tally.records;
             for flaw in flaws {
                 if !self.damages.contains(&flaw.damage) {
@@ -107,7 +110,7 @@ impl Diagnosis {
                         headers.push(header);
                     }
                     Mend::Footer => {
-                        let known = footer_before(&mut checker.window, recovered, index)?;
+                        let known = footer_before(dir, &mut checker.window, recovered, index)?;
                         let records_total = known
                             .map_or(records_total, |before| before.records_total + tally.records);
                         footers.push((found.header, footer_of(found, &tally, records_total)));
@@ -288,6 +291,7 @@ fn drop_segment(dir: &dyn Dir, ordinal: u64, view: &mut Listing, concession: &mu
 
 /// The footer of the segment before this one in the chain, if that has one.
 fn footer_before(
+    dir: &dyn Dir,
     window: &mut Window,
     recovered: &Recovered,
     index: usize,
@@ -298,7 +302,7 @@ fn footer_before(
     window.forget();
     let header = &before.header;
     let footer = read_footer(
-        &*before.file,
+        &*open_segment(dir, header.ordinal, Mode::Write)?,
         window,
         header.segment_bytes,
         header.block_bytes,
