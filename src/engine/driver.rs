@@ -66,10 +66,10 @@ impl std::fmt::Debug for dyn Client + Send {
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, runs_jobs: bool) -> Result<Self> {
-        let queue = shared
-            .disk
-            .queue()
-            .map_err(|e| Error::io("making a queue to the disk", e))?;
+        let queue = shared.disk.queue().map_err(|e| {
+            Error::io("making a queue to the disk", e)
+                .remedy("let some other engine end, or raise the limit on open files")
+        })?;
         Ok(Self {
             shared,
             queue,
@@ -217,7 +217,9 @@ impl Driver {
             client.queue_failed(error);
         }
         let error = std::io::Error::new(error.kind(), error.to_string());
-        let error = Error::io("the queue to the disk failed", error).into_fatal();
+        let error = Error::io("the queue to the disk failed", error)
+            .into_fatal()
+            .remedy("drop the driver, then open its logs again on another engine");
         self.broken = Some(error.clone());
         self.turn_away();
         Err(error)

@@ -183,7 +183,10 @@ impl EngineBuilder {
             std::thread::Builder::new()
                 .name(name)
                 .spawn(body)
-                .map_err(|error| Error::io("starting a thread", error))
+                .map_err(|error| {
+                    Error::io("starting a thread", error)
+                        .remedy("raise the limit on threads, or drive the engine yourself")
+                })
         };
         spawn(self.thread_name.clone(), Box::new(thread))?;
         let (waker, rung) = receiver

@@ -367,7 +367,7 @@ impl Core {
 
     /// The log failed: no claim and no acknowledgement from now on; everybody is told.
     pub(crate) fn fail(&self, error: Error) {
-        let _ = self.failure.set(error);
+        let _ = self.failure.set(error.into_fatal());
         self.tail.poison();
         self.wake_everybody();
     }

@@ -25,6 +25,22 @@ use crate::sync::park::Parker;
 const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
+    attempt(engine, path, options).map_err(|error| {
+        let error = error.or_at_path(path);
+        match error.kind() {
+            ErrorKind::Io => error.into_fatal().or_remedy(
+                "nothing that was acknowledged was changed; open the log again when the cause is mended",
+            ),
+            ErrorKind::Damaged => error
+                .into_fatal()
+                .or_remedy("`ringbolt verify` says how much is damaged"),
+            ErrorKind::Full => error.or_remedy("free space, then open the log again"),
+            _ => error,
+        }
+    })
+}
+
+fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
     if engine.is_forked() {
         return Err(Error::new(ErrorKind::Forked, "the engine is the parent's")
             .at_path(path)
@@ -101,7 +117,12 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
 /// anew, should all of that be lost. It holds one sector's worth: it is there whole or not at all.
 /// Returns where appending begins.
 fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Result<Position> {
-    let at = |error| Error::io("reopening the last segment", error).at_path(&core.path);
+    let name = segment::file_name(begun.segment.ordinal());
+    let at = |error| {
+        Error::io("reopening the last segment", error)
+            .at_path(core.path.join(&name))
+            .at_position(begun.at)
+    };
     let (offset, block) = (begun.at.offset_bytes(), begun.segment.header.block_bytes);
     let claimed = core
         .tail
@@ -273,13 +294,15 @@ impl Opening<'_> {
         let memory = self.memory()?;
         let len = at.offset_bytes() as usize;
         let mut buffer = AlignedBuf::new(len).map_err(|e| self.io("mapping memory", e))?;
-        let got = last
-            .file
-            .read_at(&mut buffer, 0)
-            .map_err(|e| self.io("reading the tail", e))?;
+        let got = last.file.read_at(&mut buffer, 0).map_err(|e| {
+            let name = segment::file_name(last.header.ordinal);
+            Error::io("reading the last segment", e).at_path(self.path.join(name))
+        })?;
         if got < len {
             return Err(
-                Error::new(ErrorKind::Damaged, "the last segment is too short").at_path(self.path),
+                Error::new(ErrorKind::Damaged, "the last segment is too short")
+                    .at_path(self.path.join(segment::file_name(last.header.ordinal)))
+                    .at_position(at),
             );
         }
         image::fill_idle(&memory, |bytes| bytes[..len].copy_from_slice(&buffer));

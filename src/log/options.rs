@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::log::position::Position;
+use crate::log::read::Visibility;
 use crate::log::segment::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::log::tail::SLOTS;
 
@@ -81,6 +82,7 @@ pub struct LogOptions {
     memory_bytes: Option<u64>,
     unsynced_bytes: Option<u64>,
     pub(crate) durability: Durability,
+    pub(crate) visibility: Visibility,
     pub(crate) retain_bytes: Option<u64>,
     pub(crate) retain_age: Option<Duration>,
     pub(crate) preallocation: Preallocation,
@@ -98,6 +100,7 @@ impl std::fmt::Debug for LogOptions {
             .field("memory_bytes", &self.memory_bound())
             .field("unsynced_bytes", &self.unsynced_bound())
             .field("durability", &self.durability)
+            .field("visibility", &self.visibility)
             .finish_non_exhaustive()
     }
 }
@@ -117,6 +120,7 @@ impl LogOptions {
             memory_bytes: None,
             unsynced_bytes: None,
             durability: Durability::Disk,
+            visibility: Visibility::Durable,
             retain_bytes: None,
             retain_age: None,
             preallocation: Preallocation::Auto,
@@ -157,6 +161,28 @@ impl LogOptions {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Which records this log's readers see unless their own
+    /// [options](crate::ReadOptions::visibility) say something else. Default: durable ones.
+    ///
+    /// ```
+    /// use ringbolt::{From, LogOptions, Visibility};
+    /// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-visible-{}", std::process::id()));
+    /// let log = LogOptions::new().visibility(Visibility::Gated).open(&dir)?;
+    /// let position = log.append(b"replicated")?.wait()?;
+    /// let mut reader = log.reader(From::Start)?;
+    /// assert!(reader.try_next()?.is_none());
+    /// log.set_gate(log.end()); // a majority has it
+    /// assert_eq!(reader.next()?.position(), position);
+    /// # log.close()?;
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), ringbolt::Error>(())
+    /// ```
+    #[must_use]
+    pub fn visibility(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
         self
     }
 
@@ -236,7 +262,7 @@ impl LogOptions {
     /// format; [`ErrorKind::Damaged`] when acknowledged data cannot be read: nothing was changed;
     /// [`ErrorKind::Full`], [`ErrorKind::Io`], and [`ErrorKind::Invalid`] for options that cannot be met.
     pub fn open_on(&self, engine: &Engine, dir: impl AsRef<Path>) -> Result<Log> {
-        self.check()?;
+        self.check().map_err(|error| error.at_path(dir.as_ref()))?;
         crate::log::open::open(engine, dir.as_ref(), self)
     }
 
