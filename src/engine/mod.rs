@@ -48,7 +48,6 @@ pub struct Engine(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     waker: Waker,
-    rung: Rung,
     /// Who started the engine: a forked child must not end it.
     process: u32,
 }
@@ -60,6 +59,17 @@ pub(crate) struct Shared {
     pub(crate) arrivals: Mutex<Option<Vec<Box<dyn Client + Send>>>>,
     pub(crate) jobs: Jobs,
     pub(crate) stopping: AtomicBool,
+    /// On which rung the driver's queue stood at its last turn; there before any handle is.
+    rung: Mutex<Option<Rung>>,
+}
+
+impl Shared {
+    fn rung(&self) -> Rung {
+        self.rung
+            .lock()
+            .clone()
+            .expect("the driver says it before there is a handle")
+    }
 }
 
 /// How an engine is set up.
@@ -83,10 +93,11 @@ impl Engine {
         }
     }
 
-    /// What carries the writes, and why not the best, as it was when the engine started.
+    /// What carries the writes, and why not the best, as of the engine's last turn: memory that may
+    /// not be locked shows when a log was opened and its first record is on disk.
     #[must_use]
     pub fn rung(&self) -> Rung {
-        self.0.rung.clone()
+        self.0.shared.rung()
     }
 
     /// Whether this is a forked child of the process that started the engine.
@@ -119,7 +130,7 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("rung", &self.0.rung)
+            .field("rung", &self.rung())
             .finish_non_exhaustive()
     }
 }
@@ -189,13 +200,12 @@ impl EngineBuilder {
                 })
         };
         spawn(self.thread_name.clone(), Box::new(thread))?;
-        let (waker, rung) = receiver
+        let waker = receiver
             .recv()
             .map_err(|_| Error::new(ErrorKind::Io, "the engine's thread died"))??;
         let engine = Engine(Arc::new(Handle {
             shared: Arc::clone(&shared),
             waker,
-            rung,
             process: std::process::id(),
         }));
         let keeper = {
@@ -215,13 +225,12 @@ impl EngineBuilder {
     pub fn caller_driven(self) -> Result<(Engine, Driver)> {
         let shared = self.shared();
         let driver = Driver::new(Arc::clone(&shared), true)?;
-        let (waker, rung) = driver.face();
+        let waker = driver.waker();
         let process = std::process::id();
         Ok((
             Engine(Arc::new(Handle {
                 shared,
                 waker,
-                rung,
                 process,
             })),
             driver,
@@ -238,6 +247,7 @@ impl EngineBuilder {
             arrivals: Mutex::new(Some(Vec::new())),
             jobs: Jobs::new(),
             stopping: AtomicBool::new(false),
+            rung: Mutex::new(None),
         })
     }
 }

@@ -386,3 +386,16 @@ fn handles_of_a_failed_log_do_not_keep_it_locked() {
     assert_eq!(log.try_append(b"").unwrap_err().kind(), ErrorKind::Io);
     assert_eq!(read_all(&log).unwrap_err().kind(), ErrorKind::Io);
 }
+
+/// What carries the writes is told as it is now, not as it was when the engine started.
+#[test]
+fn the_rung_is_told_as_it_changes() {
+    let mut rig = Rig::new(&SimDisk::new(24));
+    assert!(!rig.engine.rung().registered, "there is no memory yet");
+    let log = rig.open(&options()).unwrap();
+    rig.write(&log, b"one");
+    assert!(rig.engine.rung().registered && log.stats().rung.registered);
+    rig.close(&log).unwrap();
+    rig.turn();
+    assert!(!rig.engine.rung().registered && !log.stats().rung.registered);
+}
