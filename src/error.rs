@@ -38,6 +38,10 @@ pub enum ErrorKind {
     /// The record is larger than a segment can hold.
     #[error("the record is too large")]
     TooLarge,
+    /// The engine's [buffer budget](crate::EngineBuilder::memory_bytes) has no room for one more log.
+    /// Retry when another one was closed.
+    #[error("the engine's memory budget is used up")]
+    OverBudget,
     /// The disk is full. Retry when space was freed; nothing was claimed.
     #[error("the disk is full")]
     Full,
@@ -223,6 +227,7 @@ impl Error {
                     | ErrorKind::WouldBlock
                     | ErrorKind::TimedOut
                     | ErrorKind::Locked
+                    | ErrorKind::OverBudget
                     | ErrorKind::Io
             )
     }
@@ -277,6 +282,7 @@ impl From<Error> for io::Error {
             ErrorKind::Version | ErrorKind::UnknownFeature => io::ErrorKind::Unsupported,
             ErrorKind::Damaged => io::ErrorKind::InvalidData,
             ErrorKind::TooLarge => io::ErrorKind::FileTooLarge,
+            ErrorKind::OverBudget => io::ErrorKind::OutOfMemory,
             ErrorKind::Full => io::ErrorKind::StorageFull,
             ErrorKind::Closed => io::ErrorKind::BrokenPipe,
             ErrorKind::Cut | ErrorKind::Trimmed => io::ErrorKind::NotFound,

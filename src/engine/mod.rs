@@ -7,6 +7,7 @@
 //!
 //! The engine knows nothing of logs: it serves [`Client`]s.
 
+mod budget;
 mod client;
 mod driver;
 mod jobs;
@@ -22,6 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::lock::Mutex;
 
+pub(crate) use budget::{Budget, Share};
 pub(crate) use client::{Client, Token};
 pub use driver::{Driver, Poll};
 pub(crate) use jobs::Jobs;
@@ -58,6 +60,7 @@ pub(crate) struct Shared {
     /// Clients on their way to the driver; `None` once the driver is gone.
     pub(crate) arrivals: Mutex<Option<Vec<Box<dyn Client + Send>>>>,
     pub(crate) jobs: Jobs,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) stopping: AtomicBool,
     /// On which rung the driver's queue stood at its last turn; there before any handle is.
     rung: Mutex<Option<Rung>>,
@@ -78,6 +81,7 @@ pub struct EngineBuilder {
     thread_name: String,
     pin_to: Option<usize>,
     spin: Duration,
+    memory_bytes: u64,
     disk: Option<Arc<dyn Disk>>,
 }
 
@@ -89,6 +93,7 @@ impl Engine {
             thread_name: "ringbolt".into(),
             pin_to: None,
             spin: Duration::from_micros(50),
+            memory_bytes: u64::MAX,
             disk: None,
         }
     }
@@ -169,6 +174,40 @@ impl EngineBuilder {
         self
     }
 
+    /// The buffer budget: the bound on the memory of the tail images of all logs on this engine
+    /// together, in bytes. Default: none, so that each log's own bound
+    /// ([`LogOptions::memory_bytes`](crate::LogOptions::memory_bytes)) is all there is.
+    ///
+    /// A log takes three segments' worth when it is opened, and is refused as
+    /// [`ErrorKind::OverBudget`] where they are not left; it grows up to its own bound while there is
+    /// more, and does with what it has where there is not: nobody waits for the budget. It is first
+    /// come, first served. What a log took goes back when it was closed; that of one that
+    /// failed, whose newest records are in memory alone, when its last handle and reader are gone.
+    /// Records that callers hold on to are not counted.
+    ///
+    /// ```
+    /// use ringbolt::{Engine, ErrorKind, LogOptions};
+    /// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-budget-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir)?;
+    /// let engine = Engine::builder().memory_bytes(8 << 20).start()?;
+    /// let small = LogOptions::new().segment_bytes(1 << 20); // three of them at least
+    /// let bids = small.open_on(&engine, dir.join("bids"))?;
+    /// let asks = small.open_on(&engine, dir.join("asks"))?;
+    /// let refused = small.open_on(&engine, dir.join("deals")).unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::OverBudget);
+    /// asks.close()?;
+    /// let deals = small.open_on(&engine, dir.join("deals"))?;
+    /// # bids.close()?;
+    /// # deals.close()?;
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
     /// The disk; without it, the real one at the best rung that a probe finds.
     #[must_use]
     pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
@@ -246,6 +285,7 @@ impl EngineBuilder {
             disk,
             arrivals: Mutex::new(Some(Vec::new())),
             jobs: Jobs::new(),
+            budget: Budget::new(self.memory_bytes),
             stopping: AtomicBool::new(false),
             rung: Mutex::new(None),
         })

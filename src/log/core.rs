@@ -12,6 +12,7 @@ use std::task::Waker;
 use crossbeam_utils::CachePadded;
 
 use crate::disk::{Access, Dir, File, FileMap};
+use crate::engine::Share;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::options::{Durability, LogOptions};
 use crate::log::position::Position;
@@ -34,6 +35,9 @@ pub(crate) struct Core {
     pub(crate) options: LogOptions,
     pub(crate) access: Access,
     pub(crate) tail: Tail,
+    /// What the images have of the engine's buffer budget; goes back when the log closed, or, if it
+    /// failed, with the last handle: the images stay until then.
+    pub(crate) share: Share,
     /// Everything before this position is on disk.
     durable: CachePadded<AtomicU64>,
     /// What wakes the persister: a commit that ends at or beyond a position.
@@ -256,6 +260,7 @@ pub(crate) struct CoreParts {
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) options: LogOptions,
     pub(crate) tail: Tail,
+    pub(crate) share: Share,
     pub(crate) engine: Waker,
     pub(crate) segments: Segments,
     pub(crate) start: Position,
@@ -271,6 +276,7 @@ impl Core {
             dir: parts.dir,
             options: parts.options,
             tail: parts.tail,
+            share: parts.share,
             durable: CachePadded::new(AtomicU64::new(parts.durable.to_u64())),
             bell: CachePadded::new(Bell::new()),
             gate: AtomicU64::new(0),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::disk::{AlignedBuf, Dir, Disk, File, PathKind, Region};
-use crate::engine::Engine;
+use crate::engine::{Budget, Engine, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, CoreParts, Segment, Segments, Summary};
 use crate::log::frame::Checkpoint;
 use crate::log::make::{self, Plan, Spares};
-use crate::log::options::{LogOptions, Preallocation};
+use crate::log::options::{IMAGES_MIN, LogOptions, Preallocation};
 use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
 use crate::log::position::{ORDINAL_MAX, Position};
 use crate::log::recover::{self, Found, LOCK_NAME, Recovered, Tail as Recovery};
@@ -51,6 +51,8 @@ fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
     // Before the lock, which is a file: nothing is left behind in what is not a log.
     recover::check_place(&*dir, options.create)?;
     let lock = lock(&*dir, options.lock_timeout)?;
+    // Behind the lock: an earlier opening on this engine has given its share back by now.
+    let share = share(&engine.shared().budget, options)?;
     let found = recover::recover(&*dir)?;
     if matches!(found.tail, Recovery::Fresh) && !options.create {
         return Err(recover::empty(&*dir));
@@ -74,6 +76,7 @@ fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
         dir: Arc::clone(&opening.dir),
         options: options.clone(),
         tail,
+        share,
         engine: engine.waker().clone(),
         segments: opening.segments(&found, &begun),
         start: found.log_start.max(first_of(&found, &begun)),
@@ -194,6 +197,27 @@ fn lock(dir: &dyn Dir, timeout: Duration) -> Result<Arc<dyn File>> {
         let retry = now + LOCK_RETRY;
         parker.park(Some(deadline.map_or(retry, |deadline| retry.min(deadline))));
     }
+}
+
+/// Takes what a log cannot do without from the engine's buffer budget.
+fn share(budget: &Arc<Budget>, options: &LogOptions) -> Result<Share> {
+    let bytes = options.segment_bytes * IMAGES_MIN as u64;
+    budget.take(bytes).ok_or_else(|| {
+        let (limit, taken) = (budget.limit_bytes(), budget.taken_bytes());
+        let (kind, remedy) = if bytes > limit {
+            let remedy = "give the engine a larger budget, or the log smaller segments";
+            (ErrorKind::Invalid, remedy)
+        } else {
+            let remedy = "close another log of the engine, give it a larger budget, or the log \
+                          smaller segments";
+            (ErrorKind::OverBudget, remedy)
+        };
+        let what = format!(
+            "{bytes} bytes for {IMAGES_MIN} segments; of the engine's budget of {limit} bytes \
+             {taken} are taken"
+        );
+        Error::new(kind, what).remedy(remedy)
+    })
 }
 
 /// What an opening works with.

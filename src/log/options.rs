@@ -54,6 +54,9 @@ pub struct SealedSegment {
     pub time: SystemTime,
 }
 
+/// Fewer images than this, and appends would wait for the disk at each segment's end.
+pub(crate) const IMAGES_MIN: usize = 3;
+
 pub(crate) type SealHook = Arc<dyn Fn(&SealedSegment) + Send + Sync>;
 
 /// Options for opening a log.
@@ -140,8 +143,9 @@ impl LogOptions {
         self
     }
 
-    /// The bound on the memory of tail images, in bytes: at least three segments (fewer are
-    /// refused), at most 64 count. Default: four segments.
+    /// The bound on the memory of this log's tail images, in bytes: at least three segments (fewer
+    /// are refused), at most 64 count. Default: four segments. One for all logs on an engine is
+    /// [`EngineBuilder::memory_bytes`](crate::EngineBuilder::memory_bytes).
     #[must_use]
     pub fn memory_bytes(mut self, bytes: u64) -> Self {
         self.memory_bytes = Some(bytes);
@@ -260,7 +264,9 @@ impl LogOptions {
     /// [`ErrorKind::NotALog`], [`ErrorKind::Symlink`], [`ErrorKind::NotOwner`] for a directory that
     /// must not be touched; [`ErrorKind::Version`], [`ErrorKind::UnknownFeature`] for a newer
     /// format; [`ErrorKind::Damaged`] when acknowledged data cannot be read: nothing was changed;
-    /// [`ErrorKind::Full`], [`ErrorKind::Io`], and [`ErrorKind::Invalid`] for options that cannot be met.
+    /// [`ErrorKind::OverBudget`] when the engine's [buffer budget](crate::EngineBuilder::memory_bytes)
+    /// has not three segments left; [`ErrorKind::Full`], [`ErrorKind::Io`], and
+    /// [`ErrorKind::Invalid`] for options that cannot be met.
     pub fn open_on(&self, engine: &Engine, dir: impl AsRef<Path>) -> Result<Log> {
         self.check().map_err(|error| error.at_path(dir.as_ref()))?;
         crate::log::open::open(engine, dir.as_ref(), self)
@@ -294,7 +300,7 @@ impl LogOptions {
                 self.segment_bytes
             ));
         }
-        if self.memory_bound() < 3 * self.segment_bytes {
+        if self.memory_bound() < IMAGES_MIN as u64 * self.segment_bytes {
             return invalid(format!(
                 "{} bytes of memory for segments of {}; at least three segments must fit",
                 self.memory_bound(),

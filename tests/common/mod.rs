@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use ringbolt::disk::sim::SimDisk;
 use ringbolt::{
-    Driver, Engine, Error, From, Log, LogOptions, Poll, Position, Preallocation, Result, Ticket,
+    Driver, Engine, EngineBuilder, Error, From, Log, LogOptions, Poll, Position, Preallocation,
+    Result, Ticket,
 };
 
 /// Where the log lies on the simulated disk.
@@ -44,7 +45,12 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(disk: &SimDisk) -> Self {
-        let builder = Engine::builder().disk(Arc::new(disk.clone()));
+        Self::built(disk, Engine::builder())
+    }
+
+    /// The same, with an engine that is set up otherwise.
+    pub fn built(disk: &SimDisk, builder: EngineBuilder) -> Self {
+        let builder = builder.disk(Arc::new(disk.clone()));
         let (engine, driver) = builder.caller_driven().expect("the simulation has queues");
         Self {
             disk: disk.clone(),

@@ -531,6 +531,10 @@ impl Persist {
         }
         self.images.release(queue);
         self.footer.release(queue);
+        // Of a log that failed, memory alone has what was committed and is not on disk.
+        if !self.failed {
+            self.let_images_go();
+        }
         if let Some(lock) = self.lock.take() {
             queue.release(&lock);
         }
