@@ -38,10 +38,15 @@ pub enum ErrorKind {
     /// The record is larger than a segment can hold.
     #[error("the record is too large")]
     TooLarge,
+    /// The engine's [buffer budget](crate::EngineBuilder::memory_bytes) has no room for one more log.
+    /// Retry when another one was closed.
+    #[error("the engine's memory budget is used up")]
+    OverBudget,
     /// The disk is full. Retry when space was freed; nothing was claimed.
     #[error("the disk is full")]
     Full,
-    /// The kernel reported an error on this log's files. Final for this opening of the log.
+    /// The kernel reported an error on this log's files. From a write or a sync it is final for
+    /// this opening of the log; a read may be asked for again. [`Error::is_fatal`] tells which.
     #[error("input/output error")]
     Io,
     /// A claim was held for longer than the limit, and the log gave up waiting for it.
@@ -87,6 +92,8 @@ struct Inner {
     position: Option<Position>,
     remedy: Option<String>,
     source: Option<Arc<io::Error>>,
+    /// It ended the log, or kept it from being opened.
+    fatal: bool,
 }
 
 impl Error {
@@ -98,6 +105,7 @@ impl Error {
             position: None,
             remedy: None,
             source: None,
+            fatal: false,
         }))
     }
 
@@ -114,12 +122,19 @@ impl Error {
             position: None,
             remedy: None,
             source: Some(Arc::new(source)),
+            fatal: false,
         }))
     }
 
-    /// The same error as one that ended the log.
+    /// The same error as one that ended the log. That is never just a full disk: nothing that is
+    /// freed mends it.
     pub(crate) fn into_fatal(self) -> Self {
-        self.edit(|inner| inner.kind = ErrorKind::Io)
+        self.edit(|inner| {
+            inner.fatal = true;
+            if inner.kind == ErrorKind::Full {
+                inner.kind = ErrorKind::Io;
+            }
+        })
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -132,6 +147,14 @@ impl Error {
         self.edit(|inner| inner.path = Some(path.as_ref().to_path_buf()))
     }
 
+    /// The same error, naming the file if it names none.
+    pub(crate) fn or_at_path(self, path: impl AsRef<Path>) -> Self {
+        if self.0.path.is_some() {
+            return self;
+        }
+        self.at_path(path)
+    }
+
     /// The same error, naming the position it concerns: for [`ErrorKind::Trimmed`] and
     /// [`ErrorKind::Cut`] the one where reading may resume.
     pub(crate) fn at_position(self, position: Position) -> Self {
@@ -141,6 +164,14 @@ impl Error {
     /// The same error with a hint at what can be done.
     pub(crate) fn remedy(self, remedy: impl Into<String>) -> Self {
         self.edit(|inner| inner.remedy = Some(remedy.into()))
+    }
+
+    /// The same error with a hint, if it has none.
+    pub(crate) fn or_remedy(self, remedy: &str) -> Self {
+        if self.0.remedy.is_some() {
+            return self;
+        }
+        self.remedy(remedy)
     }
 
     /// What kind of failure this is.
@@ -177,22 +208,28 @@ impl Error {
         self.0.remedy.as_deref()
     }
 
-    /// Whether the log refuses everything from now on, so that it must be opened anew.
+    /// Whether the log refuses everything from now on, so that it must be opened anew: what ended
+    /// it, or kept it from being opened. It does not follow from the kind: a disk that cannot be
+    /// *read* is told to the reader that asked, and the log goes on.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(
-            self.0.kind,
-            ErrorKind::Io | ErrorKind::Damaged | ErrorKind::Stalled | ErrorKind::Forked
-        )
+        self.0.fatal || self.0.kind == ErrorKind::Forked
     }
 
-    /// Whether the same call may succeed later without anything being opened anew.
+    /// Whether the same call may succeed later without anything being opened anew. Never so for one
+    /// that [is fatal](Self::is_fatal).
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.0.kind,
-            ErrorKind::Full | ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Locked
-        )
+        !self.0.fatal
+            && matches!(
+                self.0.kind,
+                ErrorKind::Full
+                    | ErrorKind::WouldBlock
+                    | ErrorKind::TimedOut
+                    | ErrorKind::Locked
+                    | ErrorKind::OverBudget
+                    | ErrorKind::Io
+            )
     }
 }
 
@@ -245,6 +282,7 @@ impl From<Error> for io::Error {
             ErrorKind::Version | ErrorKind::UnknownFeature => io::ErrorKind::Unsupported,
             ErrorKind::Damaged => io::ErrorKind::InvalidData,
             ErrorKind::TooLarge => io::ErrorKind::FileTooLarge,
+            ErrorKind::OverBudget => io::ErrorKind::OutOfMemory,
             ErrorKind::Full => io::ErrorKind::StorageFull,
             ErrorKind::Closed => io::ErrorKind::BrokenPipe,
             ErrorKind::Cut | ErrorKind::Trimmed => io::ErrorKind::NotFound,

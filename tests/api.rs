@@ -90,6 +90,7 @@ fn futures_are_send() {
     fn is_send<F: Future + Send>(_: F) {}
     future(|log: &Log| is_send(log.append_async(b"")));
     future(|log: &Log| is_send(log.append_batch_async(&[b""])));
+    future(|log: &Log| is_send(log.append_with_async(8, |buffer| buffer.fill(1))));
     future(|log: &Log| is_send(log.flush_async()));
     future(|log: &Log| is_send(log.close_async()));
     future(|log: &Log| is_send(log.trim_async(Position::MIN)));
@@ -98,6 +99,7 @@ fn futures_are_send() {
     future(|durable: &mut Durable| is_send(durable.changed()));
     future(|durable: &Durable| is_send(durable.reached(Position::MIN)));
     future(|reader: &mut Reader| is_send(reader.next_async()));
+    future(|reader: &mut Reader| is_send(reader.next_batch_async(1, 1)));
     // A whole task: the log moves in, and what it reads is held across an await.
     future(|log: Log| {
         is_send(async move {

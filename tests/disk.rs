@@ -18,6 +18,7 @@ use ringbolt::disk::{
     AlignedBuf, BackendKind, Completion, Dir, DirEntry, Disk, File, LockMode, OpenMode, PathKind,
     Queue, Real, RealOptions, Region, Write,
 };
+use ringbolt::{Engine, LogOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 // ---- the rungs
@@ -839,11 +840,11 @@ fn as_nobody(name: &str, path: &Path) {
                 + &String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{text}");
             assert!(text.contains("1 passed"), "{text}");
-            for line in text.lines().filter(|line| line.contains("skipped")) {
-                say(line);
+            for line in text.lines().filter(|line| line.starts_with("skipped: ")) {
+                say(&format!("\n{line}"));
             }
         }
-        Err(error) => say(&format!("disk: {name} skipped: no child: {error}")),
+        Err(error) => say(&format!("\nskipped: 1 {name}: no child: {error}")),
     }
 }
 
@@ -875,10 +876,10 @@ fn memory_that_may_not_be_locked_is_written_unregistered() {
     queue.add_region(&region);
     let rung = queue.rung();
     if rung.backend != BackendKind::Uring {
-        return println!("disk: {NAME} skipped: {}", rung.reason.unwrap());
+        return println!("\nskipped: 1 {NAME}: {}", rung.reason.unwrap());
     }
     if rung.registered {
-        return println!("disk: {NAME} skipped: the limit does not bind this user");
+        return println!("\nskipped: 1 {NAME}: the limit does not bind this user");
     }
     let reason = rung.reason.unwrap();
     assert!(reason.contains("RLIMIT_MEMLOCK is 65536"), "{reason}");
@@ -891,6 +892,50 @@ fn memory_that_may_not_be_locked_is_written_unregistered() {
     // Without that memory, all that is announced is registered again.
     queue.remove_region(&region);
     assert!(queue.rung().registered && queue.rung().reason.is_none());
+}
+
+/// The engine said once, and for ever, what it had found when it started, before any log had memory:
+/// that it was registered, whatever the limit.
+#[test]
+fn a_log_tells_that_its_memory_could_not_be_registered() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const NAME: &str = "a_log_tells_that_its_memory_could_not_be_registered";
+    let Some(path) = child_path() else {
+        let scene = Scene::new(RealOptions::default(), &std::env::temp_dir());
+        set_mode(&scene.path, 0o777);
+        return as_nobody(NAME, &scene.path);
+    };
+    let limit = Rlimit {
+        current: Some(1 << 16),
+        maximum: getrlimit(Resource::Memlock).maximum,
+    };
+    setrlimit(Resource::Memlock, limit).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(Real::probe());
+    // What the kernel says to memory of a segment's size, asked apart from the log.
+    let mut queue = disk.queue().unwrap();
+    let probed = Arc::new(Region::new(1 << 20).unwrap());
+    queue.add_region(&probed);
+    let probe = queue.rung();
+    if probe.backend != BackendKind::Uring {
+        return println!("\nskipped: 1 {NAME}: {}", probe.reason.unwrap());
+    }
+    if probe.registered {
+        return println!("\nskipped: 1 {NAME}: the limit does not bind this user");
+    }
+    drop(queue);
+    let engine = Engine::builder().disk(disk).start().unwrap();
+    let log = LogOptions::new()
+        .segment_bytes(1 << 20)
+        .open_on(&engine, path.join("log"))
+        .unwrap();
+    log.append(b"unregistered").unwrap().wait().unwrap();
+    let rung = log.stats().rung;
+    assert_eq!(rung.backend, BackendKind::Uring);
+    assert!(!rung.registered, "{rung:?}");
+    let reason = rung.reason.as_deref().expect("it says why");
+    assert!(reason.contains("RLIMIT_MEMLOCK is 65536"), "{reason}");
+    assert!(!engine.rung().registered);
+    log.close().unwrap();
 }
 
 #[test]

@@ -235,6 +235,12 @@ pub trait Queue: fmt::Debug {
     /// Which rung of the ladder this queue stands on, and why not on a higher one.
     fn rung(&self) -> Rung;
 
+    /// A number that is another one after each change of the [rung](Queue::rung), and that costs
+    /// nothing to ask for. One that never changes, as here, says that the rung does not either.
+    fn rung_changes(&self) -> u64 {
+        0
+    }
+
     /// Announces memory that many writes will come from, so that it can be registered. Failing to
     /// register is not an error: the rung then says so.
     fn add_region(&mut self, region: &Arc<Region>);
@@ -281,7 +287,8 @@ pub trait Queue: fmt::Debug {
 pub struct Rung {
     /// What carries the writes.
     pub backend: BackendKind,
-    /// Whether the memory is registered with the kernel.
+    /// Whether all memory that was announced is registered with the kernel. Before any was, whether
+    /// it can be at all: the limit on locked memory shows with the first log.
     pub registered: bool,
     /// Why not higher, where it is not the highest.
     pub reason: Option<String>,

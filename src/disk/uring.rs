@@ -128,6 +128,14 @@ impl Queue for Uring {
         }
     }
 
+    fn rung_changes(&self) -> u64 {
+        match &self.way {
+            Way::Ring(ring) => ring.rung_changes(),
+            // No ring comes back, and none of them changed so often.
+            Way::Posix(_) => u64::MAX,
+        }
+    }
+
     fn add_region(&mut self, region: &Arc<Region>) {
         if let Some((tables, ring)) = self.tables() {
             tables.add_region(ring, region);
@@ -333,11 +341,13 @@ mod tests {
         // More than the ring holds, so that some are in the kernel and some are not.
         push(&mut queue, &file, &region, 700);
         queue.submit().unwrap();
+        let changes = queue.rung_changes();
         refuse(&mut queue);
         assert_eq!(reap_all(&mut queue), Vec::from_iter(0..700));
         let rung = queue.rung();
         assert_eq!(rung.backend, BackendKind::Posix);
         assert!(rung.reason.unwrap().contains("refused"));
+        assert_ne!(queue.rung_changes(), changes, "whoever asks is told");
         verify(&file, 700);
 
         // And it goes on: wake-ups and writes.

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::disk::{Completion, Queue, Rung};
+use crate::disk::{Completion, Queue};
 use crate::engine::Shared;
 use crate::engine::client::{Client, Token};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +26,8 @@ pub struct Driver {
     clients: Vec<(u32, Box<dyn Client + Send>)>,
     next_id: u32,
     completions: Vec<Completion>,
+    /// [`Queue::rung_changes`] as it was when the handles were told of the rung.
+    rung_changes: u64,
     /// Whether the keeper's jobs are run here, too.
     runs_jobs: bool,
     /// Why the queue serves nobody any more: what was pushed to it and not submitted must never
@@ -66,25 +68,28 @@ impl std::fmt::Debug for dyn Client + Send {
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, runs_jobs: bool) -> Result<Self> {
-        let queue = shared
-            .disk
-            .queue()
-            .map_err(|e| Error::io("making a queue to the disk", e))?;
-        Ok(Self {
+        let queue = shared.disk.queue().map_err(|e| {
+            Error::io("making a queue to the disk", e)
+                .remedy("let some other engine end, or raise the limit on open files")
+        })?;
+        let mut driver = Self {
             shared,
             queue,
             clients: Vec::new(),
             next_id: 0,
             completions: Vec::new(),
+            rung_changes: 0,
             runs_jobs,
             broken: None,
             process: process_mark(),
             watched: Cell::new(false),
-        })
+        };
+        driver.tell_rung();
+        Ok(driver)
     }
 
-    pub(crate) fn face(&self) -> (Waker, Rung) {
-        (self.queue.waker(), self.queue.rung())
+    pub(crate) fn waker(&self) -> Waker {
+        self.queue.waker()
     }
 
     /// Does what there is to do without waiting for the disk. With logs being made, trimmed or
@@ -160,11 +165,20 @@ impl Driver {
         if let Err(error) = self.queue.submit() {
             return self.fail(&error).map(|()| true);
         }
+        if self.queue.rung_changes() != self.rung_changes {
+            self.tell_rung();
+        }
         for (_, client) in &mut self.clients {
             busy |= client.settle(&mut *self.queue);
         }
         self.clients.retain(|(_, client)| !client.is_finished());
         Ok(busy)
+    }
+
+    #[cold]
+    fn tell_rung(&mut self) {
+        self.rung_changes = self.queue.rung_changes();
+        *self.shared.rung.lock() = Some(self.queue.rung());
     }
 
     fn check_usable(&self) -> Result<()> {
@@ -219,7 +233,9 @@ impl Driver {
             client.queue_failed(error);
         }
         let error = std::io::Error::new(error.kind(), error.to_string());
-        let error = Error::io("the queue to the disk failed", error).into_fatal();
+        let error = Error::io("the queue to the disk failed", error)
+            .into_fatal()
+            .remedy("drop the driver, then open its logs again on another engine");
         self.broken = Some(error.clone());
         self.turn_away();
         Err(error)
@@ -255,7 +271,7 @@ pub(super) fn run(
     shared: Arc<Shared>,
     pin_to: Option<usize>,
     spin: Duration,
-    started: &Sender<Result<(Waker, Rung)>>,
+    started: &Sender<Result<Waker>>,
 ) {
     let pinned = match pin_to {
         None => Ok(()),
@@ -274,7 +290,7 @@ pub(super) fn run(
             return;
         }
     };
-    if started.send(Ok(driver.face())).is_err() {
+    if started.send(Ok(driver.waker())).is_err() {
         return;
     }
     let spin_ns = spin.as_nanos() as u64;

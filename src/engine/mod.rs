@@ -7,6 +7,7 @@
 //!
 //! The engine knows nothing of logs: it serves [`Client`]s.
 
+mod budget;
 mod client;
 mod driver;
 mod jobs;
@@ -22,6 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::lock::Mutex;
 
+pub(crate) use budget::{Budget, Share};
 pub(crate) use client::{Client, Token};
 pub use driver::{Driver, Poll};
 pub(crate) use jobs::Jobs;
@@ -48,7 +50,6 @@ pub struct Engine(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     waker: Waker,
-    rung: Rung,
     /// Who started the engine: a forked child must not end it.
     process: u32,
 }
@@ -59,7 +60,19 @@ pub(crate) struct Shared {
     /// Clients on their way to the driver; `None` once the driver is gone.
     pub(crate) arrivals: Mutex<Option<Vec<Box<dyn Client + Send>>>>,
     pub(crate) jobs: Jobs,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) stopping: AtomicBool,
+    /// On which rung the driver's queue stood at its last turn; there before any handle is.
+    rung: Mutex<Option<Rung>>,
+}
+
+impl Shared {
+    fn rung(&self) -> Rung {
+        self.rung
+            .lock()
+            .clone()
+            .expect("the driver says it before there is a handle")
+    }
 }
 
 /// How an engine is set up.
@@ -68,6 +81,7 @@ pub struct EngineBuilder {
     thread_name: String,
     pin_to: Option<usize>,
     spin: Duration,
+    memory_bytes: u64,
     disk: Option<Arc<dyn Disk>>,
 }
 
@@ -79,14 +93,16 @@ impl Engine {
             thread_name: "ringbolt".into(),
             pin_to: None,
             spin: Duration::from_micros(50),
+            memory_bytes: u64::MAX,
             disk: None,
         }
     }
 
-    /// What carries the writes, and why not the best, as it was when the engine started.
+    /// What carries the writes, and why not the best, as of the engine's last turn: memory that may
+    /// not be locked shows when a log was opened and its first record is on disk.
     #[must_use]
     pub fn rung(&self) -> Rung {
-        self.0.rung.clone()
+        self.0.shared.rung()
     }
 
     /// Whether this is a forked child of the process that started the engine.
@@ -119,7 +135,7 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("rung", &self.0.rung)
+            .field("rung", &self.rung())
             .finish_non_exhaustive()
     }
 }
@@ -158,6 +174,40 @@ impl EngineBuilder {
         self
     }
 
+    /// The buffer budget: the bound on the memory of the tail images of all logs on this engine
+    /// together, in bytes. Default: none, so that each log's own bound
+    /// ([`LogOptions::memory_bytes`](crate::LogOptions::memory_bytes)) is all there is.
+    ///
+    /// A log takes three segments' worth when it is opened, and is refused as
+    /// [`ErrorKind::OverBudget`] where they are not left; it grows up to its own bound while there is
+    /// more, and does with what it has where there is not: nobody waits for the budget. It is first
+    /// come, first served. What a log took goes back when it was closed; that of one that
+    /// failed, whose newest records are in memory alone, when its last handle and reader are gone.
+    /// Records that callers hold on to are not counted.
+    ///
+    /// ```
+    /// use ringbolt::{Engine, ErrorKind, LogOptions};
+    /// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-budget-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir)?;
+    /// let engine = Engine::builder().memory_bytes(8 << 20).start()?;
+    /// let small = LogOptions::new().segment_bytes(1 << 20); // three of them at least
+    /// let bids = small.open_on(&engine, dir.join("bids"))?;
+    /// let asks = small.open_on(&engine, dir.join("asks"))?;
+    /// let refused = small.open_on(&engine, dir.join("deals")).unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::OverBudget);
+    /// asks.close()?;
+    /// let deals = small.open_on(&engine, dir.join("deals"))?;
+    /// # bids.close()?;
+    /// # deals.close()?;
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
     /// The disk; without it, the real one at the best rung that a probe finds.
     #[must_use]
     pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
@@ -183,16 +233,18 @@ impl EngineBuilder {
             std::thread::Builder::new()
                 .name(name)
                 .spawn(body)
-                .map_err(|error| Error::io("starting a thread", error))
+                .map_err(|error| {
+                    Error::io("starting a thread", error)
+                        .remedy("raise the limit on threads, or drive the engine yourself")
+                })
         };
         spawn(self.thread_name.clone(), Box::new(thread))?;
-        let (waker, rung) = receiver
+        let waker = receiver
             .recv()
             .map_err(|_| Error::new(ErrorKind::Io, "the engine's thread died"))??;
         let engine = Engine(Arc::new(Handle {
             shared: Arc::clone(&shared),
             waker,
-            rung,
             process: std::process::id(),
         }));
         let keeper = {
@@ -212,13 +264,12 @@ impl EngineBuilder {
     pub fn caller_driven(self) -> Result<(Engine, Driver)> {
         let shared = self.shared();
         let driver = Driver::new(Arc::clone(&shared), true)?;
-        let (waker, rung) = driver.face();
+        let waker = driver.waker();
         let process = std::process::id();
         Ok((
             Engine(Arc::new(Handle {
                 shared,
                 waker,
-                rung,
                 process,
             })),
             driver,
@@ -234,7 +285,9 @@ impl EngineBuilder {
             disk,
             arrivals: Mutex::new(Some(Vec::new())),
             jobs: Jobs::new(),
+            budget: Budget::new(self.memory_bytes),
             stopping: AtomicBool::new(false),
+            rung: Mutex::new(None),
         })
     }
 }

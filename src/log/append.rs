@@ -1,5 +1,9 @@
 //! Appending: one claim, four ways to wait for it.
 //!
+//! Of a [`Claim`] in the caller's hands there are three: awaited it would be a guard that lives in a
+//! future. `append_with_async` is that form: its `fill` is called when the claim is granted, and
+//! returns before the future does.
+//!
 //! A claim that is refused for lack of room can be given up (`try_`), waited for, waited for until
 //! a deadline, or awaited. Each wait announces itself, looks again, and sleeps only then.
 
@@ -212,6 +216,17 @@ pub(crate) fn append_with<'a>(
     fill: impl FnOnce(&mut [u8]),
 ) -> Result<Ticket<'a>> {
     let claimed = claim_frame(&core.0, PLAIN, len, patience)?;
+    Ok(fill_record(core, claimed, len, fill))
+}
+
+/// Has a record written into its claim, by the caller's code, which may panic.
+#[inline]
+fn fill_record<'a>(
+    core: &'a Shared,
+    claimed: Claimed<'a>,
+    len: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Ticket<'a> {
     let mut filling = Filling {
         core,
         claimed: Some(claimed),
@@ -220,7 +235,7 @@ pub(crate) fn append_with<'a>(
         fill(claimed.body_mut(PLAIN, len));
     }
     let claimed = filling.claimed.take().expect("nobody took it");
-    Ok(commit(core, claimed, PLAIN, len, 0))
+    commit(core, claimed, PLAIN, len, 0)
 }
 
 /// Appends several records that stand or fall together.
@@ -229,12 +244,19 @@ pub(crate) fn append_batch<'a>(
     payloads: &[impl AsRef<[u8]>],
     patience: Patience,
 ) -> Result<Ticket<'a>> {
-    if payloads.is_empty() {
-        return Err(Error::new(ErrorKind::Invalid, "a batch without records"));
-    }
+    check_batch(&core.0, payloads)?;
     let len = frame::batch_body_bytes(payloads);
     let claimed = claim_frame(&core.0, BATCH, len, patience)?;
     Ok(fill_batch(core, claimed, len, payloads))
+}
+
+fn check_batch(core: &Core, payloads: &[impl AsRef<[u8]>]) -> Result<()> {
+    if payloads.is_empty() {
+        return Err(Error::new(ErrorKind::Invalid, "a batch without records")
+            .at_path(&core.path)
+            .remedy("append at least one record"));
+    }
+    Ok(())
 }
 
 /// Writes the records of a batch into its claim. They are the caller's code, which may panic.
@@ -295,6 +317,7 @@ fn frame_bytes(core: &Core, shape: Shape, body_bytes: usize) -> Result<usize> {
             ErrorKind::TooLarge,
             format!("{body_bytes} bytes, and a segment of this log holds at most {max}"),
         )
+        .at_path(&core.path)
         .remedy("open the log with larger segments, or split the record"));
     }
     Ok(shape.header_bytes() + body_bytes)
@@ -340,22 +363,23 @@ fn claim_slow(
             }
         });
     claimed.unwrap_or_else(|| {
-        Err(Error::new(
-            ErrorKind::TimedOut,
-            core.refused(last).to_string(),
-        ))
+        Err(
+            Error::new(ErrorKind::TimedOut, core.refused(last).to_string())
+                .at_path(&core.path)
+                .remedy("nothing was claimed: try again, or give it longer"),
+        )
     })
 }
 
-/// Waits, without blocking, until a claim of a record of `len` bytes may succeed, and calls `then`
+/// Waits, without blocking, until a claim of a frame with so long a body succeeds, and calls `then`
 /// with it. Dropping the future before that writes nothing.
-pub(crate) async fn when_claimed<'a, R>(
+async fn when_claimed<'a, R>(
     core: &'a Shared,
-    batch: bool,
+    shape: Shape,
     body_bytes: usize,
-    mut then: impl FnMut(Claimed<'a>, Shape) -> R,
+    then: impl FnOnce(Claimed<'a>) -> R,
 ) -> Result<R> {
-    let shape = if batch { BATCH } else { PLAIN };
+    let mut then = Some(then);
     let len = frame_bytes(&core.0, shape, body_bytes)?;
     let mut wait = RoomWait {
         core: &core.0,
@@ -366,7 +390,10 @@ pub(crate) async fn when_claimed<'a, R>(
         loop {
             let announced = wait.key.is_some();
             match core.0.claim(len) {
-                Ok(claimed) => return Poll::Ready(Ok(then(claimed, shape))),
+                Ok(claimed) => {
+                    let then = then.take().expect("a claim is granted once");
+                    return Poll::Ready(Ok(then(claimed)));
+                }
                 Err(refusal) => {
                     core.0.nudge();
                     if !may_wait(&core.0, refusal) {
@@ -422,13 +449,14 @@ impl Drop for RoomWait<'_> {
     }
 }
 
-/// Appends one record, awaiting room for it.
-pub(crate) async fn append_async<'a>(core: &'a Shared, payload: &[u8]) -> Result<Ticket<'a>> {
-    when_claimed(core, false, payload.len(), |mut claimed, shape| {
-        claimed
-            .body_mut(shape, payload.len())
-            .copy_from_slice(payload);
-        commit(core, claimed, shape, payload.len(), 0)
+/// Appends one record that `fill` writes, awaiting room for it.
+pub(crate) async fn append_with_async<'a>(
+    core: &'a Shared,
+    len: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<Ticket<'a>> {
+    when_claimed(core, PLAIN, len, |claimed| {
+        fill_record(core, claimed, len, fill)
     })
     .await
 }
@@ -438,11 +466,9 @@ pub(crate) async fn append_batch_async<'a>(
     core: &'a Shared,
     payloads: &[impl AsRef<[u8]>],
 ) -> Result<Ticket<'a>> {
-    if payloads.is_empty() {
-        return Err(Error::new(ErrorKind::Invalid, "a batch without records"));
-    }
+    check_batch(&core.0, payloads)?;
     let len = frame::batch_body_bytes(payloads);
-    when_claimed(core, true, len, |claimed, _| {
+    when_claimed(core, BATCH, len, |claimed| {
         fill_batch(core, claimed, len, payloads)
     })
     .await

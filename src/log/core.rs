@@ -13,6 +13,7 @@ use std::task::Waker;
 use crossbeam_utils::CachePadded;
 
 use crate::disk::{Access, Dir};
+use crate::engine::Share;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::cuts::Cuts;
 use crate::log::hold::{Absent, Held};
@@ -37,6 +38,9 @@ pub(crate) struct Core {
     pub(crate) options: LogOptions,
     pub(crate) access: Access,
     pub(crate) tail: Tail,
+    /// What the images have of the engine's buffer budget; goes back when the log closed, or, if it
+    /// failed, with the last handle: the images stay until then.
+    pub(crate) share: Share,
     /// Everything before this position is on disk.
     durable: CachePadded<AtomicU64>,
     /// What wakes the persister: a commit that ends at or beyond a position.
@@ -258,6 +262,7 @@ pub(crate) struct CoreParts {
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) options: LogOptions,
     pub(crate) tail: Tail,
+    pub(crate) share: Share,
     pub(crate) engine: Waker,
     pub(crate) segments: Segments,
     pub(crate) start: Position,
@@ -273,6 +278,7 @@ impl Core {
             dir: parts.dir,
             options: parts.options,
             tail: parts.tail,
+            share: parts.share,
             durable: CachePadded::new(AtomicU64::new(parts.durable.to_u64())),
             bell: CachePadded::new(Bell::new()),
             gate: AtomicU64::new(0),
@@ -380,7 +386,7 @@ impl Core {
 
     /// The log failed: no claim and no acknowledgement from now on; everybody is told.
     pub(crate) fn fail(&self, error: Error) {
-        let _ = self.failure.set(error);
+        let _ = self.failure.set(error.into_fatal());
         self.tail.poison();
         self.wake_everybody();
     }

@@ -35,7 +35,8 @@ pub use append::Claim;
 pub use options::{Durability, LogOptions, Preallocation, SealedSegment};
 pub use position::Position;
 pub use read::{
-    Batch, BatchIter, Cold, From, Next, ReadOptions, Reader, Record, SharedRecord, Visibility,
+    Batch, BatchIter, Cold, From, Next, NextBatch, ReadOptions, Reader, Record, SharedRecord,
+    Visibility,
 };
 pub use stats::Stats;
 pub use ticket::{Acknowledged, Ticket};
@@ -157,7 +158,8 @@ impl Log {
     ///
     /// Those of [`Log::append`].
     pub async fn append_async(&self, payload: &[u8]) -> Result<Ticket<'_>> {
-        append::append_async(&self.0.core, payload).await
+        self.append_with_async(payload.len(), |buffer| buffer.copy_from_slice(payload))
+            .await
     }
 
     #[inline]
@@ -177,6 +179,55 @@ impl Log {
     #[inline]
     pub fn append_with(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Ticket<'_>> {
         append::append_with(&self.0.core, len, Patience::Block, fill)
+    }
+
+    /// The same if there is room now; else `fill` is not called.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`], and [`ErrorKind::WouldBlock`].
+    #[inline]
+    pub fn try_append_with(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Ticket<'_>> {
+        append::append_with(&self.0.core, len, Patience::Try, fill)
+    }
+
+    /// The same, waiting for room until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`], and [`ErrorKind::TimedOut`].
+    pub fn append_with_deadline(
+        &self,
+        len: usize,
+        deadline: Instant,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Ticket<'_>> {
+        append::append_with(&self.0.core, len, Patience::Until(deadline), fill)
+    }
+
+    /// The same, awaiting room. `fill` is called once there is room, and awaits nothing itself: no
+    /// claim is held across an await. Dropped before it is done, the future has called and written
+    /// nothing.
+    ///
+    /// ```
+    /// # async fn append(log: ringbolt::Log, number: u64) -> ringbolt::Result<()> {
+    /// let ticket = log
+    ///     .append_with_async(8, |buffer| buffer.copy_from_slice(&number.to_le_bytes()))
+    ///     .await?;
+    /// ticket.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`].
+    pub async fn append_with_async(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Ticket<'_>> {
+        append::append_with_async(&self.0.core, len, fill).await
     }
 
     /// Appends several records that stand or fall together, under one checksum. The ticket's
@@ -253,7 +304,8 @@ impl Log {
         append::payload_bytes_max(self.core())
     }
 
-    /// A reader with the default [options](ReadOptions): durable records.
+    /// A reader with the default [options](ReadOptions): records of the log's
+    /// [visibility](LogOptions::visibility), durable ones unless that was changed.
     ///
     /// # Errors
     ///
@@ -417,18 +469,20 @@ impl Log {
 
     fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {
         let reply = Reply::new();
-        match self.send(request(reply.clone()), &reply) {
+        let answer = match self.send(request(reply.clone()), &reply) {
             Some(answer) => answer,
             None => reply.wait(),
-        }
+        };
+        answer.map_err(|error| error.or_at_path(&self.core().path))
     }
 
     async fn ask_async(&self, request: impl FnOnce(Reply) -> Request) -> Result<Position> {
         let reply = Reply::new();
-        match self.send(request(reply.clone()), &reply) {
+        let answer = match self.send(request(reply.clone()), &reply) {
             Some(answer) => answer,
             None => watch::wait_async(&reply.0.waiters, 0, || reply.get()).await,
-        }
+        };
+        answer.map_err(|error| error.or_at_path(&self.core().path))
     }
 
     /// Hands a request to the persister; an answer, if there is one at once.

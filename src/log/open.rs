@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::disk::{AlignedBuf, Dir, Disk, File, PathKind, Region};
-use crate::engine::Engine;
+use crate::engine::{Budget, Engine, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, CoreParts, Segment, Segments, Summary};
 use crate::log::frame::Checkpoint;
 use crate::log::make::{self, Plan, Spares};
-use crate::log::options::{LogOptions, Preallocation};
+use crate::log::options::{IMAGES_MIN, LogOptions, Preallocation};
 use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
 use crate::log::position::{ORDINAL_MAX, Position};
 use crate::log::recover::{self, Found, LOCK_NAME, Mode, Recovered, Tail as Recovery};
@@ -25,6 +25,22 @@ use crate::sync::park::Parker;
 const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
+    attempt(engine, path, options).map_err(|error| {
+        let error = error.or_at_path(path);
+        match error.kind() {
+            ErrorKind::Io => error.into_fatal().or_remedy(
+                "nothing that was acknowledged was changed; open the log again when the cause is mended",
+            ),
+            ErrorKind::Damaged => error
+                .into_fatal()
+                .or_remedy("`ringbolt verify` says how much is damaged"),
+            ErrorKind::Full => error.or_remedy("free space, then open the log again"),
+            _ => error,
+        }
+    })
+}
+
+fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
     if engine.is_forked() {
         return Err(Error::new(ErrorKind::Forked, "the engine is the parent's")
             .at_path(path)
@@ -35,6 +51,8 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
     // Before the lock, which is a file: nothing is left behind in what is not a log.
     recover::check_place(&*dir, options.create)?;
     let lock = lock(&*dir, options.lock_timeout)?;
+    // Behind the lock: an earlier opening on this engine has given its share back by now.
+    let share = share(&engine.shared().budget, options)?;
     let found = recover::recover(&*dir)?;
     if matches!(found.tail, Recovery::Fresh) && !options.create {
         return Err(recover::empty(&*dir));
@@ -58,6 +76,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         dir: Arc::clone(&opening.dir),
         options: options.clone(),
         tail,
+        share,
         engine: engine.waker().clone(),
         segments: opening.segments(&found, &begun),
         start: found.log_start.max(first_of(&found, &begun)),
@@ -102,7 +121,12 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
 /// anew, should all of that be lost. It holds one sector's worth: it is there whole or not at all.
 /// Returns where appending begins.
 fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Result<Position> {
-    let at = |error| Error::io("reopening the last segment", error).at_path(&core.path);
+    let name = segment::file_name(begun.segment.ordinal());
+    let at = |error| {
+        Error::io("reopening the last segment", error)
+            .at_path(core.path.join(&name))
+            .at_position(begun.at)
+    };
     let (offset, block) = (begun.at.offset_bytes(), begun.segment.header.block_bytes);
     let claimed = core
         .tail
@@ -174,6 +198,27 @@ fn lock(dir: &dyn Dir, timeout: Duration) -> Result<Arc<dyn File>> {
         let retry = now + LOCK_RETRY;
         parker.park(Some(deadline.map_or(retry, |deadline| retry.min(deadline))));
     }
+}
+
+/// Takes what a log cannot do without from the engine's buffer budget.
+fn share(budget: &Arc<Budget>, options: &LogOptions) -> Result<Share> {
+    let bytes = options.segment_bytes * IMAGES_MIN as u64;
+    budget.take(bytes).ok_or_else(|| {
+        let (limit, taken) = (budget.limit_bytes(), budget.taken_bytes());
+        let (kind, remedy) = if bytes > limit {
+            let remedy = "give the engine a larger budget, or the log smaller segments";
+            (ErrorKind::Invalid, remedy)
+        } else {
+            let remedy = "close another log of the engine, give it a larger budget, or the log \
+                          smaller segments";
+            (ErrorKind::OverBudget, remedy)
+        };
+        let what = format!(
+            "{bytes} bytes for {IMAGES_MIN} segments; of the engine's budget of {limit} bytes \
+             {taken} are taken"
+        );
+        Error::new(kind, what).remedy(remedy)
+    })
 }
 
 /// What an opening works with.

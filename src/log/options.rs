@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::log::position::Position;
+use crate::log::read::Visibility;
 use crate::log::segment::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::log::tail::SLOTS;
 
@@ -53,6 +54,9 @@ pub struct SealedSegment {
     pub time: SystemTime,
 }
 
+/// Fewer images than this, and appends would wait for the disk at each segment's end.
+pub(crate) const IMAGES_MIN: usize = 3;
+
 pub(crate) type SealHook = Arc<dyn Fn(&SealedSegment) + Send + Sync>;
 
 /// Options for opening a log.
@@ -81,6 +85,7 @@ pub struct LogOptions {
     memory_bytes: Option<u64>,
     unsynced_bytes: Option<u64>,
     pub(crate) durability: Durability,
+    pub(crate) visibility: Visibility,
     pub(crate) retain_bytes: Option<u64>,
     pub(crate) retain_age: Option<Duration>,
     pub(crate) preallocation: Preallocation,
@@ -98,6 +103,7 @@ impl std::fmt::Debug for LogOptions {
             .field("memory_bytes", &self.memory_bound())
             .field("unsynced_bytes", &self.unsynced_bound())
             .field("durability", &self.durability)
+            .field("visibility", &self.visibility)
             .finish_non_exhaustive()
     }
 }
@@ -117,6 +123,7 @@ impl LogOptions {
             memory_bytes: None,
             unsynced_bytes: None,
             durability: Durability::Disk,
+            visibility: Visibility::Durable,
             retain_bytes: None,
             retain_age: None,
             preallocation: Preallocation::Auto,
@@ -136,8 +143,9 @@ impl LogOptions {
         self
     }
 
-    /// The bound on the memory of tail images, in bytes: at least three segments (fewer are
-    /// refused), at most 64 count. Default: four segments.
+    /// The bound on the memory of this log's tail images, in bytes: at least three segments (fewer
+    /// are refused), at most 64 count. Default: four segments. One for all logs on an engine is
+    /// [`EngineBuilder::memory_bytes`](crate::EngineBuilder::memory_bytes).
     #[must_use]
     pub fn memory_bytes(mut self, bytes: u64) -> Self {
         self.memory_bytes = Some(bytes);
@@ -157,6 +165,28 @@ impl LogOptions {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Which records this log's readers see unless their own
+    /// [options](crate::ReadOptions::visibility) say something else. Default: durable ones.
+    ///
+    /// ```
+    /// use ringbolt::{From, LogOptions, Visibility};
+    /// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-visible-{}", std::process::id()));
+    /// let log = LogOptions::new().visibility(Visibility::Gated).open(&dir)?;
+    /// let position = log.append(b"replicated")?.wait()?;
+    /// let mut reader = log.reader(From::Start)?;
+    /// assert!(reader.try_next()?.is_none());
+    /// log.set_gate(log.end()); // a majority has it
+    /// assert_eq!(reader.next()?.position(), position);
+    /// # log.close()?;
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), ringbolt::Error>(())
+    /// ```
+    #[must_use]
+    pub fn visibility(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
         self
     }
 
@@ -235,9 +265,11 @@ impl LogOptions {
     /// [`ErrorKind::NotALog`], [`ErrorKind::Symlink`], [`ErrorKind::NotOwner`] for a directory that
     /// must not be touched; [`ErrorKind::Version`], [`ErrorKind::UnknownFeature`] for a newer
     /// format; [`ErrorKind::Damaged`] when acknowledged data cannot be read: nothing was changed;
-    /// [`ErrorKind::Full`], [`ErrorKind::Io`], and [`ErrorKind::Invalid`] for options that cannot be met.
+    /// [`ErrorKind::OverBudget`] when the engine's [buffer budget](crate::EngineBuilder::memory_bytes)
+    /// has not three segments left; [`ErrorKind::Full`], [`ErrorKind::Io`], and
+    /// [`ErrorKind::Invalid`] for options that cannot be met.
     pub fn open_on(&self, engine: &Engine, dir: impl AsRef<Path>) -> Result<Log> {
-        self.check()?;
+        self.check().map_err(|error| error.at_path(dir.as_ref()))?;
         crate::log::open::open(engine, dir.as_ref(), self)
     }
 
@@ -269,7 +301,7 @@ impl LogOptions {
                 self.segment_bytes
             ));
         }
-        if self.memory_bound() < 3 * self.segment_bytes {
+        if self.memory_bound() < IMAGES_MIN as u64 * self.segment_bytes {
             return invalid(format!(
                 "{} bytes of memory for segments of {}; at least three segments must fit",
                 self.memory_bound(),

@@ -95,6 +95,6 @@ pub struct Stats {
     pub images: usize,
     /// How this log's files are written, and why not in the best way.
     pub access: Access,
-    /// What carries the writes, and why not the best.
+    /// What carries the writes, and why not the best; see [`Engine::rung`](crate::Engine::rung).
     pub rung: Rung,
 }

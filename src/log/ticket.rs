@@ -118,7 +118,9 @@ impl<'a> Ticket<'a> {
         outcome.unwrap_or_else(|| {
             Err(
                 Error::new(ErrorKind::TimedOut, "the record is not acknowledged yet")
-                    .at_position(self.position),
+                    .at_path(&self.core.0.path)
+                    .at_position(self.position)
+                    .remedy("it may still be: wait again, or give it longer"),
             )
         })
     }

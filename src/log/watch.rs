@@ -55,7 +55,10 @@ impl Durable {
         waiters
             .wait(position.to_u64(), deadline, || self.reached_now(position))
             .unwrap_or_else(|| {
-                Err(Error::new(ErrorKind::TimedOut, "not on disk yet").at_position(position))
+                Err(Error::new(ErrorKind::TimedOut, "not on disk yet")
+                    .at_path(&self.core.path)
+                    .at_position(position)
+                    .remedy("wait again, or give it longer"))
             })
     }
 

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use ringbolt::disk::Disk;
 use ringbolt::disk::sim::SimDisk;
 use ringbolt::{
-    Driver, Engine, Error, From, Log, LogOptions, Poll, Position, Preallocation, Result, Ticket,
+    Driver, Engine, EngineBuilder, Error, From, Log, LogOptions, Poll, Position, Preallocation,
+    Result, Ticket,
 };
 
 /// Where the log lies on the simulated disk.
@@ -50,7 +51,15 @@ impl Rig {
 
     /// The engine sees the simulated disk through another one.
     pub fn through(disk: &SimDisk, seen: Arc<dyn Disk>) -> Self {
-        let builder = Engine::builder().disk(seen);
+        Self::with(disk, Engine::builder().disk(seen))
+    }
+
+    /// An engine that is set up otherwise.
+    pub fn built(disk: &SimDisk, builder: EngineBuilder) -> Self {
+        Self::with(disk, builder.disk(Arc::new(disk.clone())))
+    }
+
+    fn with(disk: &SimDisk, builder: EngineBuilder) -> Self {
         let (engine, driver) = builder.caller_driven().expect("the simulation has queues");
         Self {
             disk: disk.clone(),

@@ -235,6 +235,9 @@ fn damage_in_a_sealed_segment_is_told_to_the_reader() {
         assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
         assert_eq!(error.position(), Some(position));
         assert_eq!(error.path(), Some(path(position.segment()).as_ref()));
+        // Asking again does not help, and the log is not at its end.
+        assert!(!error.is_fatal() && !error.is_retryable(), "{error}");
+        assert!(error.hint().is_some(), "{error}");
         assert_eq!(reader.position(), position);
     }
     reader.seek(From::Position(records[3].0)).unwrap();

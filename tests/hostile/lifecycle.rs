@@ -419,3 +419,16 @@ fn a_wait_for_what_never_comes_ends_with_the_log() {
         ErrorKind::Closed
     );
 }
+
+/// What carries the writes is told as it is now, not as it was when the engine started.
+#[test]
+fn the_rung_is_told_as_it_changes() {
+    let mut rig = Rig::new(&SimDisk::new(24));
+    assert!(!rig.engine.rung().registered, "there is no memory yet");
+    let log = rig.open(&options()).unwrap();
+    rig.write(&log, b"one");
+    assert!(rig.engine.rung().registered && log.stats().rung.registered);
+    rig.close(&log).unwrap();
+    rig.turn();
+    assert!(!rig.engine.rung().registered && !log.stats().rung.registered);
+}

@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod budget;
 mod callbacks;
 mod clock;
 mod damage;

@@ -9,7 +9,7 @@ use ringbolt::disk::Disk as _;
 use ringbolt::disk::sim::SimDisk;
 use ringbolt::{ErrorKind, Log};
 
-use crate::common::{Rig, options, payload, read_all, reopened};
+use crate::common::{DIR, Rig, options, payload, read_all, reopened};
 
 fn rig(seed: u64) -> (Rig, Log) {
     let rig = Rig::new(&SimDisk::new(seed));
@@ -63,6 +63,11 @@ fn a_record_that_is_too_large_is_refused_by_every_form() {
             .map(drop),
         log.append_with(usize::MAX, |_| panic!("there is nothing to fill"))
             .map(drop),
+        log.try_append_with(len, |_| panic!("there is nothing to fill"))
+            .map(drop),
+        log.append_with_deadline(len, past, |_| panic!("there is nothing to fill"))
+            .map(drop),
+        log.append_batch_deadline(&[&large], past).map(drop),
         log.claim(len).map(drop),
         log.try_claim(len).map(drop),
         log.claim_deadline(usize::MAX, past).map(drop),
@@ -71,14 +76,20 @@ fn a_record_that_is_too_large_is_refused_by_every_form() {
         rig.finish("an append", log.append_async(&large)).map(drop),
         rig.finish("a batch", log.append_batch_async(&[&large]))
             .map(drop),
+        rig.finish(
+            "a fill",
+            log.append_with_async(len, |_| panic!("there is nothing to fill")),
+        )
+        .map(drop),
     ];
     for (n, refused) in refused.into_iter().enumerate() {
         let error = refused.expect_err("it is too large");
         assert_eq!(error.kind(), ErrorKind::TooLarge, "form {n}: {error}");
         assert!(
-            error.hint().is_some() && !error.is_fatal(),
+            error.hint().is_some() && !error.is_fatal() && !error.is_retryable(),
             "form {n}: {error}"
         );
+        assert_eq!(error.path(), Some(DIR.as_ref()), "form {n}: {error}");
     }
     rig.write(&log, b"the log goes on");
     assert_eq!(payloads(&log), [b"the log goes on"]);
@@ -129,6 +140,17 @@ fn a_fill_that_panics_leaves_padding() {
             let mut claim = log.try_claim(len).unwrap();
             claim.fill(0xBB);
             panic!("out of ideas");
+        });
+        panics(|| {
+            let _ = log.try_append_with(len, |_| panic!("out of ideas"));
+        });
+        panics(|| {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let awaited = std::pin::pin!(log.append_with_async(len, |buffer| {
+                buffer.fill(0xCC);
+                panic!("out of ideas");
+            }));
+            let _ = std::future::Future::poll(awaited, &mut context);
         });
     }
     rig.write(&log, b"after");
@@ -374,6 +396,43 @@ fn any_stall_limit_can_be_asked_for() {
     }
 }
 
+/// A record that is written in place, in each of the four ways of waiting for room.
+#[test]
+fn records_are_filled_in_place_in_every_form() {
+    let mut rig = rig_with_room_for_one(13);
+    let (rig, log) = (&mut rig.0, rig.1.clone());
+    let past = Instant::now();
+    let fill = |byte: u8| {
+        move |buffer: &mut [u8]| {
+            assert!(buffer.iter().all(|&byte| byte == 0), "zero before");
+            buffer.fill(byte);
+        }
+    };
+    for round in 0..3 {
+        let ticket = log.try_append_with(5, fill(b'a')).unwrap().into_owned();
+        rig.outcome(&ticket).unwrap();
+        let ticket = log.append_with_deadline(5, past, fill(b'b')).unwrap();
+        let ticket = ticket.into_owned();
+        // There is no room, and then there is: whoever awaits it is woken, and fills.
+        let awaited = rig.finish("a fill", log.append_with_async(5, fill(b'c')));
+        let awaited = awaited.unwrap().into_owned();
+        assert!(ticket.is_done() && ticket.position() < awaited.position());
+        rig.outcome(&awaited).unwrap();
+        let ticket = log.append_with(0, fill(b'd')).unwrap().into_owned();
+        rig.outcome(&ticket).unwrap();
+        assert_eq!(payloads(&log).len(), 4 * (round + 1));
+    }
+    let expected: Vec<_> = [&b"aaaaa"[..], b"bbbbb", b"ccccc", b""].repeat(3);
+    assert_eq!(payloads(&log), expected);
+}
+
+/// A log that takes one record, and the next when that one is on disk.
+fn rig_with_room_for_one(seed: u64) -> (Rig, Log) {
+    let rig = Rig::new(&SimDisk::new(seed));
+    let log = rig.open(&options().unsynced_bytes(1)).unwrap();
+    (rig, log)
+}
+
 /// Dropped before it has its room, an awaited append has written nothing; nobody waits for it.
 #[test]
 fn an_awaited_append_that_is_dropped_writes_nothing() {
@@ -383,6 +442,9 @@ fn an_awaited_append_that_is_dropped_writes_nothing() {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     {
         let mut dropped = std::pin::pin!(log.append_async(b"dropped"));
+        assert!(std::future::Future::poll(dropped.as_mut(), &mut context).is_pending());
+        let filling = log.append_with_async(7, |_| panic!("it has no room"));
+        let mut dropped = std::pin::pin!(filling);
         assert!(std::future::Future::poll(dropped.as_mut(), &mut context).is_pending());
     }
     rig.outcome(&first).unwrap();
@@ -401,10 +463,13 @@ fn deadlines_that_passed_time_out() {
     let timed_out = |error: ringbolt::Error| {
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
         assert!(error.is_retryable() && !error.is_fatal());
+        assert!(error.path().is_some() && error.hint().is_some(), "{error}");
     };
     timed_out(ticket.wait_timeout(Duration::ZERO).unwrap_err());
     timed_out(log.append_deadline(b"late", past).unwrap_err());
     timed_out(log.append_batch_deadline(&[b"late"], past).unwrap_err());
+    let late = log.append_with_deadline(4, past, |_| panic!("it has no room"));
+    timed_out(late.unwrap_err());
     timed_out(log.claim_deadline(4, past).unwrap_err());
     let durable = log.durable();
     timed_out(durable.wait_timeout(log.end(), Duration::ZERO).unwrap_err());
@@ -416,6 +481,8 @@ fn deadlines_that_passed_time_out() {
         ErrorKind::WouldBlock
     );
     assert_eq!(log.try_claim(4).unwrap_err().kind(), ErrorKind::WouldBlock);
+    let refused = log.try_append_with(4, |_| panic!("it has no room"));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::WouldBlock);
     rig.outcome(&ticket).unwrap();
     assert_eq!(payloads(&log), [b"first"]);
     assert_eq!(&*reader.next_deadline(past).unwrap(), b"first");

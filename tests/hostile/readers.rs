@@ -1,9 +1,15 @@
 //! Readers that are slow, paused, behind retention, beyond a cut, or on a disk that fails.
 
-use ringbolt::disk::sim::{EIO, Fault, OpClass, SimDisk};
-use ringbolt::{Cold, ErrorKind, From, Log, Position, ReadOptions, SharedRecord, Visibility};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Wake as _;
 
-use crate::common::{Rig, options, payload, read_all, reopened};
+use ringbolt::disk::sim::{EIO, Fault, OpClass, SimDisk};
+use ringbolt::{
+    Batch, Cold, ErrorKind, From, Log, Position, ReadOptions, SharedRecord, Visibility,
+};
+
+use crate::common::{Rig, Wakes, options, payload, read_all, reopened};
 
 /// A log with records of 250,000 bytes: four to a segment.
 fn rig(seed: u64, options: &ringbolt::LogOptions, records: usize) -> (Rig, Log, Vec<Position>) {
@@ -184,7 +190,10 @@ fn a_disk_that_cannot_be_read_is_told_to_the_reader() {
         for _ in 0..2 {
             let error = reader.try_next().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Io, "{error}");
-            assert!(error.path().is_some(), "{error}");
+            // Ask again, it says; and the log goes on.
+            assert!(!error.is_fatal() && error.is_retryable(), "{error}");
+            assert!(error.path().is_some() && error.hint().is_some(), "{error}");
+            assert_eq!(error.position(), Some(positions[0]), "{error}");
         }
         rig.write(&log, b"the log does not mind");
         rig.disk.clear_faults();
@@ -196,6 +205,88 @@ fn a_disk_that_cannot_be_read_is_told_to_the_reader() {
             b"the log does not mind"
         );
     }
+}
+
+/// What the log's options say goes for readers that say nothing, and for no others.
+#[test]
+fn a_log_has_a_visibility_for_readers_that_ask_for_none() {
+    let sees = |log: &Log, options: ReadOptions| {
+        let mut reader = log.reader_with(From::Start, options).unwrap();
+        reader.try_next().unwrap().is_some()
+    };
+    for (seed, visibility) in [
+        (8, None),
+        (9, Some(Visibility::Durable)),
+        (10, Some(Visibility::Committed)),
+        (11, Some(Visibility::Gated)),
+    ] {
+        let options = visibility.map_or_else(options, |own| options().visibility(own));
+        let mut rig = Rig::new(&SimDisk::new(seed));
+        let log = rig.open(&options).unwrap();
+        let ticket = log.try_append(b"committed").unwrap().into_owned();
+        let asking = |visibility| sees(&log, ReadOptions::new().visibility(visibility));
+        let (committed, gated) = (Visibility::Committed, Visibility::Gated);
+        assert_eq!(
+            sees(&log, ReadOptions::new()),
+            visibility == Some(committed)
+        );
+        assert!(log.reader(From::Start).is_ok());
+        assert!(asking(committed) && !asking(Visibility::Durable) && !asking(gated));
+        rig.outcome(&ticket).unwrap();
+        assert_eq!(sees(&log, ReadOptions::new()), visibility != Some(gated));
+        assert!(asking(Visibility::Durable) && !asking(gated));
+        log.set_gate(log.end());
+        assert!(sees(&log, ReadOptions::new()) && asking(gated));
+    }
+}
+
+/// A batch is awaited like a record: dropped, it has taken nothing; woken, it has all that is there.
+#[test]
+fn batches_can_be_awaited() {
+    let mut rig = Rig::new(&SimDisk::new(12));
+    let log = rig.open(&options()).unwrap();
+    let mut reader = log.reader(From::Start).unwrap();
+    let wakes = Arc::new(Wakes::default());
+    wakes.wake_by_ref();
+    {
+        let mut dropped = pin!(reader.next_batch_async(10, 1 << 20));
+        assert!(wakes.poll(dropped.as_mut()).is_none());
+    }
+    let ticket = log
+        .try_append_batch(&[b"one", b"two"])
+        .unwrap()
+        .into_owned();
+    rig.outcome(&ticket).unwrap();
+    assert_eq!(wakes.count(), 1, "nobody waits any more");
+    let lent = |batch: Batch<'_>| -> Vec<Vec<u8>> {
+        batch
+            .iter()
+            .map(|record| record.payload().to_vec())
+            .collect()
+    };
+    // What is there comes at once, within the bounds that were asked for.
+    let first = rig.finish("a batch", reader.next_batch_async(1, 1 << 20));
+    assert_eq!(lent(first.unwrap()), [b"one"]);
+    let second = rig.finish("a batch", reader.next_batch_async(10, 0));
+    assert_eq!(lent(second.unwrap()), [b"two"]);
+    let mut waiting = pin!(reader.next_batch_async(10, 1 << 20));
+    wakes.wake_by_ref();
+    assert!(wakes.poll(waiting.as_mut()).is_none());
+    let _ = log.try_append_batch(&["three", "four"]).unwrap();
+    let batch = rig.until("a batch", || wakes.poll(waiting.as_mut()));
+    assert_eq!(lent(batch.unwrap()), [&b"three"[..], b"four"]);
+    let error = rig
+        .finish("no batch", reader.next_batch_async(0, 100))
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    // The log's end ends the wait.
+    let mut waiting = pin!(reader.next_batch_async(10, 1 << 20));
+    wakes.wake_by_ref();
+    assert!(wakes.poll(waiting.as_mut()).is_none());
+    rig.close(&log).unwrap();
+    let ended = wakes.poll(waiting.as_mut()).expect("it was woken");
+    assert_eq!(ended.map(drop).unwrap_err().kind(), ErrorKind::Closed);
 }
 
 /// Nothing that a gate hides is seen, wherever the gate is put.

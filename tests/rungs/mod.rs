@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ringbolt::Engine;
 use ringbolt::disk::{Access, BackendKind, Dir, Disk, Real, RealOptions, Rung};
+use ringbolt::{Engine, LogOptions};
 
 /// One rung: what the disk may use at most.
 #[derive(Debug, Clone, Copy)]
@@ -60,11 +60,22 @@ impl Forced {
             .disk(Arc::new(disk.clone()))
             .start()
             .unwrap();
+        let log = LogOptions::new()
+            .segment_bytes(1 << 20)
+            .open_on(&engine, place.path().join("log"))
+            .unwrap();
+        // What a log's own memory meets is known once a record is on disk.
+        log.append(b"").unwrap().wait().unwrap();
         let Rung {
-            backend, reason, ..
-        } = engine.rung();
-        (self.options.uring && backend != BackendKind::Uring)
-            .then(|| reason.unwrap_or_else(|| "no io_uring".into()))
+            backend,
+            registered,
+            reason,
+            ..
+        } = log.stats().rung;
+        log.close().unwrap();
+        let has_ring = backend == BackendKind::Uring;
+        let stands = has_ring && (registered || !self.options.register);
+        (self.options.uring && !stands).then(|| reason.unwrap_or_else(|| "no io_uring".into()))
     }
 }
 

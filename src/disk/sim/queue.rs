@@ -79,6 +79,10 @@ impl Queue for SimQueue {
         Rung::new(BackendKind::Sim, self.regions > 0, None)
     }
 
+    fn rung_changes(&self) -> u64 {
+        u64::from(self.regions > 0)
+    }
+
     fn add_region(&mut self, _region: &Arc<Region>) {
         self.regions += 1;
     }

@@ -114,6 +114,10 @@ impl Ring {
         Rung::new(BackendKind::Uring, self.tables.all_registered(), reason)
     }
 
+    pub(super) fn rung_changes(&self) -> u64 {
+        self.tables.changes()
+    }
+
     pub(super) fn outstanding(&self) -> usize {
         self.backlog.len() + self.flying + self.done.len()
     }

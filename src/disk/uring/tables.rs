@@ -38,6 +38,8 @@ pub(super) struct Tables {
     unregistered: HashMap<usize, String>,
     /// Why not all else is registered.
     reasons: Vec<String>,
+    /// How often one of the last two changed.
+    changes: u64,
 }
 
 impl Tables {
@@ -77,6 +79,7 @@ impl Tables {
             regions: Slots::new(0..REGIONS),
             unregistered: HashMap::new(),
             reasons,
+            changes: 0,
         };
         Ok((tables, canary))
     }
@@ -84,6 +87,11 @@ impl Tables {
     /// Whether all memory that was announced is registered.
     pub(super) fn all_registered(&self) -> bool {
         self.has_buffers && self.unregistered.is_empty()
+    }
+
+    /// How often the answers of [`Tables::all_registered`] and [`Tables::reasons`] may have changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Why not everything is registered; of several regions, one stands for all.
@@ -106,6 +114,7 @@ impl Tables {
             None => Err(io::Error::other("the table of buffers is full")),
         };
         if let Err(error) = registered {
+            self.changes += 1;
             self.unregistered
                 .insert(key, unregistered_because(region, &error));
         }
@@ -113,7 +122,9 @@ impl Tables {
 
     pub(super) fn remove_region(&mut self, ring: &IoUring, region: &Arc<Region>) {
         let key = address(region);
-        self.unregistered.remove(&key);
+        if self.unregistered.remove(&key).is_some() {
+            self.changes += 1;
+        }
         if let Some((place, _)) = self.regions.remove(key) {
             if let Err(error) = set_buffer(ring, place, std::ptr::null_mut(), 0) {
                 // The kernel keeps the pages until the place is used again; that does no harm.
@@ -215,6 +226,7 @@ impl Tables {
     fn note(&mut self, reason: String) {
         if !self.reasons.contains(&reason) {
             self.reasons.push(reason);
+            self.changes += 1;
         }
     }
 }

@@ -105,7 +105,9 @@ impl Persist {
         // The start may lie within the frame, at the batch's first record.
         if cut.record < self.start.wanted() {
             let error = Error::new(ErrorKind::Trimmed, "a log cannot be cut before its start");
-            return reply.send(Err(error.at_position(self.start.wanted())));
+            return reply.send(Err(error
+                .at_position(self.start.wanted())
+                .remedy("cut it at the position given, or behind")));
         }
         let tail = self.core.tail.freeze();
         self.shut = Shut::Truncating {
@@ -199,7 +201,7 @@ impl Persist {
         let (memory, mut ghosts) = match self.start_over(queue, &header) {
             Ok(fresh) => fresh,
             Err(error) => {
-                reply.send(Err(error.clone()));
+                reply.send(Err(error.clone().into_fatal()));
                 return self.fail(error);
             }
         };
@@ -247,10 +249,8 @@ impl Persist {
         if error.kind() == ErrorKind::Full {
             return self.thaw(error);
         }
-        // The segment may be there under its final name: only a new opening can tell.
-        if let Some(reply) = self.shut.take_reply() {
-            reply.send(Err(error.clone()));
-        }
+        // The segment may be there under its final name: only a new opening can tell. Whoever asked
+        // for the truncation is told with everybody else.
         self.fail(error);
     }
 

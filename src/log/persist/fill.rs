@@ -53,6 +53,12 @@ impl Fill {
         self.under_way.take_if(|piece| piece.op == op).is_some()
     }
 
+    /// The generation and the place of the piece, if this is its write.
+    pub(super) fn place(&self, op: u32) -> Option<(u64, Range<u64>)> {
+        let piece = self.under_way.as_ref().filter(|piece| piece.op == op)?;
+        Some((piece.generation, piece.range.clone()))
+    }
+
     /// The queue failed: nothing completes any more.
     pub(super) fn abandon(&mut self) {
         self.under_way = None;

@@ -7,7 +7,7 @@ use crate::disk::{File, Queue, Region};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Request, Segment, Summary};
 use crate::log::make::{self, Plan};
-use crate::log::options::Preallocation;
+use crate::log::options::{IMAGES_MIN, Preallocation};
 use crate::log::persist::Persist;
 use crate::log::persist::live::{FooterState, Live};
 use crate::log::position::Position;
@@ -244,7 +244,7 @@ impl Persist {
         if self.images.idle.is_some() {
             return;
         }
-        if self.images.regions >= self.core.options.images() {
+        if !self.may_map_more() {
             if !self.is_oldest_idle() {
                 return;
             }
@@ -271,6 +271,31 @@ impl Persist {
             }
             Err(error) => self.fail(Error::io("mapping memory for a segment", error)),
         }
+    }
+
+    /// Whether one more region is within the log's own bound and the engine's budget, of which it
+    /// then has its share.
+    fn may_map_more(&self) -> bool {
+        let regions = self.images.regions;
+        regions < IMAGES_MIN
+            || regions < self.core.options.images() && self.core.share.grow(self.end + self.block)
+    }
+
+    /// A region is not the log's any more: it went, or readers alone keep it.
+    fn give_region_back(&mut self) {
+        self.images.regions -= 1;
+        let own = self.images.regions.max(IMAGES_MIN) as u64;
+        self.core.share.shrink_to(own * (self.end + self.block));
+    }
+
+    /// The log is closed, all of it is on disk, and the queue was given its memory back: the images
+    /// go, whoever still has a handle. Readers go on in the files.
+    pub(super) fn let_images_go(&mut self) {
+        for live in std::mem::take(&mut self.live) {
+            *live.segment.image.lock() = None;
+            drop(live.image.retire());
+        }
+        self.core.share.shrink_to(0);
     }
 
     /// Whether the oldest image is on disk in full, and the frontier has left it.
@@ -302,7 +327,7 @@ impl Persist {
                 });
             } else {
                 queue.remove_region(&memory);
-                self.images.regions -= 1;
+                self.give_region_back();
             }
         }
     }
@@ -313,7 +338,7 @@ impl Persist {
         let memory = live.image.retire();
         if memory.is_none() {
             queue.remove_region(&live.memory);
-            self.images.regions -= 1;
+            self.give_region_back();
         }
         memory
     }
@@ -398,7 +423,7 @@ impl Persist {
                     memory = Some(region);
                 } else {
                     queue.remove_region(&region);
-                    self.images.regions -= 1;
+                    self.give_region_back();
                 }
             }
         }

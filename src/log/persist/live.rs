@@ -1,6 +1,7 @@
 //! Segments in memory, as the persister sees them.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::disk::{File, Region};
@@ -87,6 +88,14 @@ impl Live {
 
     pub(super) fn position(&self, offset: u64) -> Position {
         Position::new(self.segment.ordinal(), offset)
+    }
+
+    /// The place of a write under way, if it is one of this segment's, in bytes of the file.
+    pub(super) fn range_of(&self, op: u32) -> Option<Range<u64>> {
+        let index = self.writes.iter().position(|piece| piece.op == op)?;
+        let before = index.checked_sub(1).and_then(|at| self.writes.get(at));
+        let from = before.map_or(self.durable, |piece| piece.to);
+        Some(from..self.writes.get(index)?.to)
     }
 
     /// Marks a write as done and moves the durable offset over the contiguous prefix. Says whether

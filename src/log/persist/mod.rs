@@ -27,10 +27,11 @@ use crate::error::{Error, ErrorKind};
 use crate::log::core::{Core, Request, Segment};
 use crate::log::make::Spares;
 use crate::log::position::Position;
+use crate::log::segment;
 use crate::sync::atomic::Ordering;
 
 pub(crate) use images::Made;
-use live::Live;
+use live::{FooterState, Live};
 
 /// How long a log is left alone before a trailing checkpoint attests its last group.
 const TRAILING_NS: u64 = 5_000_000;
@@ -203,19 +204,13 @@ impl Persist {
     fn fail(&mut self, error: Error) {
         if !self.failed {
             self.failed = true;
-            // What ends a log is never just a full disk: nothing that is freed mends it.
-            let error = if error.kind() == ErrorKind::Full {
-                error.into_fatal()
-            } else {
-                error
-            };
+            let error = error
+                .into_fatal()
+                .or_at_path(&self.core.path)
+                .remedy("what was acknowledged is safe; open the log again to go on");
             #[cfg(feature = "tracing")]
             tracing::error!(path = %self.core.path.display(), %error, "the log failed");
-            self.core.fail(
-                error
-                    .at_path(&self.core.path)
-                    .remedy("what was acknowledged is safe; open the log again to go on"),
-            );
+            self.core.fail(error);
             self.answer_all();
         }
     }
@@ -378,13 +373,14 @@ impl Client for Persist {
     }
 
     fn complete(&mut self, op: u32, result: io::Result<()>) {
+        let failure = result.err().map(|error| self.write_failed(op, error));
         let filled = self.fill.complete(op);
         if !filled {
             self.in_flight -= 1;
             self.progressed = true;
         }
-        if let Err(error) = result {
-            return self.fail(Error::io("writing the log", error).at_position(self.core.durable()));
+        if let Some(error) = failure {
+            return self.fail(error);
         }
         if self.failed || filled {
             return;
@@ -501,6 +497,31 @@ impl Persist {
         self.failed || self.finished || self.shut.is_done()
     }
 
+    /// The error of a write that is still known: what was to be written, and where.
+    fn write_failed(&self, op: u32, error: io::Error) -> Error {
+        let (what, place) = if let Some((generation, range)) = self.fill.place(op) {
+            let live = self.live(generation);
+            ("zeroes ahead of the log", live.map(|live| (live, range)))
+        } else if self.footer.op == Some(op) {
+            let sealing = |live: &&Live| live.footer == FooterState::Submitted;
+            let range = self.end..self.end + self.block;
+            let live = self.live.iter().find(sealing);
+            ("a segment's footer", live.map(|live| (live, range)))
+        } else {
+            let range = |live: &'_ Live| live.range_of(op);
+            let mut found = self.live.iter().filter_map(|l| Some((l, range(l)?)));
+            ("the log", found.next())
+        };
+        let Some((live, range)) = place else {
+            return Error::io(format!("writing {what}"), error);
+        };
+        let bytes = range.end - range.start;
+        let name = segment::file_name(live.segment.ordinal());
+        Error::io(format!("writing {bytes} bytes of {what}"), error)
+            .at_path(self.core.path.join(name))
+            .at_position(live.position(range.start))
+    }
+
     /// Whether no write of this log is under way.
     fn is_still(&self) -> bool {
         self.in_flight == 0 && !self.fill.is_under_way()
@@ -513,6 +534,10 @@ impl Persist {
         }
         self.images.release(queue);
         self.footer.release(queue);
+        // Of a log that failed, memory alone has what was committed and is not on disk.
+        if !self.failed {
+            self.let_images_go();
+        }
         if let Some(lock) = self.lock.take() {
             queue.release(&lock);
             // Not by closing alone: a forked child may have the descriptor, too. If it fails, the

@@ -185,7 +185,8 @@ impl Persist {
                     ErrorKind::Invalid,
                     "a log cannot be trimmed beyond what is on disk",
                 )
-                .at_position(self.core.durable())));
+                .at_position(self.core.durable())
+                .remedy("trim to the position given, or before; `flush` moves it")));
             }
             return;
         }

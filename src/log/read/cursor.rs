@@ -366,6 +366,7 @@ impl Cursor {
         Error::new(ErrorKind::NoRecord, "")
             .at_path(&self.core.path)
             .at_position(self.position)
+            .remedy("give a position that a ticket or a record gave, or the log's start or end")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Awaiting the next record, on any executor.
+//! Awaiting the next record, or the next batch of them, on any executor.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::error::Result;
 use crate::log::core::Core;
+use crate::log::read::batch::Batch;
 use crate::log::read::cursor::Step;
 use crate::log::read::need::Need;
 use crate::log::read::reader::Reader;
@@ -17,7 +18,21 @@ use crate::sync::waiters::Key;
 /// nothing.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct Next<'a> {
+pub struct Next<'a>(AtHand<'a>);
+
+/// The next batch, awaited; see [`Reader::next_batch_async`]. Dropped before it is done, it has
+/// taken nothing.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct NextBatch<'a> {
+    at_hand: AtHand<'a>,
+    max_records: usize,
+    max_bytes: usize,
+}
+
+/// The reader, once it has a record at hand.
+#[derive(Debug)]
+struct AtHand<'a> {
     /// Gone once the future is done.
     reader: Option<&'a mut Reader>,
     waits: Option<Waits>,
@@ -46,9 +61,73 @@ impl Drop for Waits {
 
 impl<'a> Next<'a> {
     pub(super) fn new(reader: &'a mut Reader) -> Self {
+        Self(AtHand::new(reader))
+    }
+}
+
+impl<'a> Future for Next<'a> {
+    type Output = Result<Record<'a>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx).map_ok(Reader::lend)
+    }
+}
+
+impl<'a> NextBatch<'a> {
+    pub(super) fn new(reader: &'a mut Reader, max_records: usize, max_bytes: usize) -> Self {
+        Self {
+            at_hand: AtHand::new(reader),
+            max_records,
+            max_bytes,
+        }
+    }
+}
+
+impl<'a> Future for NextBatch<'a> {
+    type Output = Result<Batch<'a>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (max_records, max_bytes) = (self.max_records, self.max_bytes);
+        if let Some(reader) = &self.at_hand.reader {
+            reader.check_batch(max_records)?;
+        }
+        let at_hand = self.at_hand.poll(cx);
+        at_hand.map_ok(|reader| reader.lend_batch(max_records, max_bytes))
+    }
+}
+
+impl<'a> AtHand<'a> {
+    fn new(reader: &'a mut Reader) -> Self {
         Self {
             reader: Some(reader),
             waits: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<&'a mut Reader>> {
+        let reader = self
+            .reader
+            .take()
+            .expect("not polled again after it was done");
+        loop {
+            match reader.cursor.poll() {
+                Ok(Step::Ready) => {
+                    self.waits = None;
+                    return Poll::Ready(Ok(reader));
+                }
+                Err(error) => {
+                    self.waits = None;
+                    return Poll::Ready(Err(error));
+                }
+                Ok(Step::Wait(need)) => {
+                    reader.cursor.pause();
+                    // After a new registration one more look: what came before wakes nobody.
+                    if self.stand(&reader.cursor.core, need, cx) {
+                        self.reader = Some(reader);
+                        return Poll::Pending;
+                    }
+                }
+            }
         }
     }
 
@@ -68,36 +147,5 @@ impl<'a> Next<'a> {
             key,
         });
         false
-    }
-}
-
-impl<'a> Future for Next<'a> {
-    type Output = Result<Record<'a>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let reader = self
-            .reader
-            .take()
-            .expect("not polled again after it was done");
-        loop {
-            match reader.cursor.poll() {
-                Ok(Step::Ready) => {
-                    self.waits = None;
-                    return Poll::Ready(Ok(reader.lend()));
-                }
-                Err(error) => {
-                    self.waits = None;
-                    return Poll::Ready(Err(error));
-                }
-                Ok(Step::Wait(need)) => {
-                    reader.cursor.pause();
-                    // After a new registration one more look: what came before wakes nobody.
-                    if self.stand(&reader.cursor.core, need, cx) {
-                        self.reader = Some(reader);
-                        return Poll::Pending;
-                    }
-                }
-            }
-        }
     }
 }

@@ -238,6 +238,7 @@ impl Cursor {
     #[cold]
     fn unreadable(&self, error: std::io::Error) -> Error {
         self.about_file(Error::io("reading a segment", error))
+            .remedy("ask again; if that fails, too, seek to a later position to read on")
     }
 
     fn about_file(&self, error: Error) -> Error {

@@ -34,7 +34,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use batch::{Batch, BatchIter};
-pub use future::Next;
+pub use future::{Next, NextBatch};
 pub use options::{Cold, From, ReadOptions, Visibility};
 pub use reader::Reader;
 pub use record::{Record, SharedRecord};

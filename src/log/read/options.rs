@@ -61,7 +61,8 @@ pub enum Cold {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
-    pub(super) visibility: Visibility,
+    /// Without it, the log's.
+    pub(super) visibility: Option<Visibility>,
     pub(super) cold: Cold,
     pub(super) spin: Duration,
     pub(super) shared_bytes: u64,
@@ -74,21 +75,22 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
-    /// The defaults: durable records, mapped segments, no spinning.
+    /// The defaults: records of the log's visibility, mapped segments, no spinning.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            visibility: Visibility::default(),
+            visibility: None,
             cold: Cold::default(),
             spin: Duration::ZERO,
             shared_bytes: 256 << 20,
         }
     }
 
-    /// Which records the reader sees.
+    /// Which records the reader sees. Default: what
+    /// [`LogOptions::visibility`](crate::LogOptions::visibility) says.
     #[must_use]
     pub fn visibility(mut self, visibility: Visibility) -> Self {
-        self.visibility = visibility;
+        self.visibility = Some(visibility);
         self
     }
 

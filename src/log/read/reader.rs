@@ -8,7 +8,7 @@ use crate::log::core::Core;
 use crate::log::position::Position;
 use crate::log::read::batch::Batch;
 use crate::log::read::cursor::{Cursor, Step, Taken};
-use crate::log::read::future::Next;
+use crate::log::read::future::{Next, NextBatch};
 use crate::log::read::options::{From, ReadOptions};
 use crate::log::read::record::Record;
 use crate::log::read::share::Sharing;
@@ -51,7 +51,8 @@ pub struct Reader {
 
 impl Reader {
     pub(crate) fn open(core: Arc<Core>, from: From, options: ReadOptions) -> Result<Self> {
-        let mut cursor = Cursor::new(core, options.visibility, options.cold);
+        let visibility = options.visibility.unwrap_or(core.options.visibility);
+        let mut cursor = Cursor::new(core, visibility, options.cold);
         cursor.place(from)?;
         Ok(Self {
             cursor,
@@ -104,7 +105,7 @@ impl Reader {
     /// - [`ErrorKind::Damaged`]: an acknowledged record fails its checksum. The reader stays
     ///   before it.
     /// - [`ErrorKind::Io`]: a file could not be read: ask again, or give up. Or the log failed,
-    ///   and all that was visible has been read.
+    ///   and all that was visible has been read. [`Error::is_fatal`] tells them apart.
     /// - [`ErrorKind::Forked`]: this is a forked child of the process that made the reader.
     #[allow(clippy::should_implement_trait)] // a record is lent: no iterator can do that
     pub fn next(&mut self) -> Result<Record<'_>> {
@@ -141,7 +142,7 @@ impl Reader {
     ///
     /// Those of [`Reader::next`], and [`ErrorKind::Invalid`] for no records.
     pub fn next_batch(&mut self, max_records: usize, max_bytes: usize) -> Result<Batch<'_>> {
-        check_batch(max_records)?;
+        self.check_batch(max_records)?;
         self.wait(None)?;
         Ok(self.lend_batch(max_records, max_bytes))
     }
@@ -156,7 +157,7 @@ impl Reader {
         max_records: usize,
         max_bytes: usize,
     ) -> Result<Option<Batch<'_>>> {
-        check_batch(max_records)?;
+        self.check_batch(max_records)?;
         match self.cursor.poll()? {
             Step::Ready => Ok(Some(self.lend_batch(max_records, max_bytes))),
             Step::Wait(_) => {
@@ -177,9 +178,39 @@ impl Reader {
         max_bytes: usize,
         deadline: Instant,
     ) -> Result<Batch<'_>> {
-        check_batch(max_records)?;
+        self.check_batch(max_records)?;
         self.wait(Some(deadline))?;
         Ok(self.lend_batch(max_records, max_bytes))
+    }
+
+    /// The same, awaiting the first. Dropping the future loses nothing; what [`Reader::next_async`]
+    /// says of sealed segments holds here, too.
+    ///
+    /// ```
+    /// # async fn consume(mut reader: ringbolt::Reader) -> ringbolt::Result<()> {
+    /// loop {
+    ///     let batch = reader.next_batch_async(1000, 1 << 20).await?;
+    ///     for record in &batch {
+    ///         println!("{} {:?}", record.position(), record.payload());
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reader::next_batch`].
+    pub fn next_batch_async(&mut self, max_records: usize, max_bytes: usize) -> NextBatch<'_> {
+        NextBatch::new(self, max_records, max_bytes)
+    }
+
+    pub(super) fn check_batch(&self, max_records: usize) -> Result<()> {
+        if max_records == 0 {
+            return Err(Error::new(ErrorKind::Invalid, "a batch of no records")
+                .at_path(&self.cursor.core.path)
+                .remedy("ask for at least one"));
+        }
+        Ok(())
     }
 
     /// Lends the record that a step brought to hand.
@@ -189,7 +220,7 @@ impl Reader {
         Record::alone(self, taken)
     }
 
-    fn lend_batch(&mut self, max_records: usize, max_bytes: usize) -> Batch<'_> {
+    pub(super) fn lend_batch(&mut self, max_records: usize, max_bytes: usize) -> Batch<'_> {
         self.batch.clear();
         let mut bytes = 0usize;
         loop {
@@ -249,16 +280,11 @@ impl Reader {
                 Some(Err(error)) => return Err(error),
                 None => {
                     return Err(Error::new(ErrorKind::TimedOut, "no record came")
-                        .at_position(self.cursor.position));
+                        .at_path(&core.path)
+                        .at_position(self.cursor.position)
+                        .remedy("nothing was lost: ask again, or give it longer"));
                 }
             }
         }
     }
-}
-
-fn check_batch(max_records: usize) -> Result<()> {
-    if max_records == 0 {
-        return Err(Error::new(ErrorKind::Invalid, "a batch of no records"));
-    }
-    Ok(())
 }

@@ -66,6 +66,9 @@ pub(crate) fn run(args: &Args) -> Done {
         .retain_bytes(retain);
     let engine = args.backend.engine()?;
     let log = options.open_on(&engine, place.log())?;
+    // Trims nothing, and is answered when the engine has taken the log on: from then on it knows how
+    // the log is written.
+    log.trim(log.start())?;
     introduce(&log, place.log(), retain).map_err(Failure::stdout)?;
 
     let full = work::run(&log, Pace::Full, time.mul_f64(1.0 - PACED_PART))?;
