@@ -341,7 +341,7 @@ impl Work {
                 Ok(None) => panic!("{name}: a reader waits for a failed log"),
                 // What is not in memory needs its file opened: where no file can be, the error
                 // names it, the reader stays, and goes on when the disk lets it.
-                Err(error) if is_about_a_segment(&error) => {
+                Err(error) if !error.is_fatal() => {
                     assert!(name.starts_with("Open") && !lifted, "{name}: {error}");
                     self.rig.disk.clear_faults();
                     lifted = true;
@@ -392,11 +392,6 @@ impl Work {
             next.map(|(p, _)| p)
         );
     }
-}
-
-fn is_about_a_segment(error: &Error) -> bool {
-    let extension = error.path().and_then(|path| path.extension());
-    extension.is_some_and(|extension| extension == "seg")
 }
 
 /// Opens the log that is on `disk`, and reads all of it.
