@@ -201,7 +201,7 @@ impl Reader<'_> {
         let path = self.path(&entry.name);
         let mode = match self.mode {
             Mode::Write => OpenMode::Write,
-            Mode::Observe => OpenMode::Read,
+            Mode::Observe | Mode::Quiet => OpenMode::Read,
         };
         let file = self.dir.open(&entry.name, mode).map_err(|error| {
             if error.kind() == io::ErrorKind::NotFound {
