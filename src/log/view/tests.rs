@@ -334,15 +334,38 @@ fn what_was_acknowledged_is_seen_when_its_writer_was_killed() {
 /// What a killed process's writes left in a cache only must not be shown and then be lost.
 #[test]
 fn what_was_seen_of_a_dead_writer_outlives_a_power_failure() {
-    let dead = Dead::new();
-    for state in dead.disk.kill_states(8, 2) {
-        state.land_orphans();
-        let seen = drain(&mut read(&state));
-        state.crash_now();
-        for after in state.crash_states(8, 3) {
-            assert_eq!(drain(&mut read(&after)), seen, "{}", after.describe());
+    let mut rig = Rig::new();
+    rig.disk.record_wrecks();
+    for number in 0..60 {
+        rig.append(&numbered(number, 3000));
+        if number % 3 == 0 {
+            rig.turn();
         }
     }
+    rig.flush();
+    let mut was_volatile = 0;
+    for wreck in rig.disk.take_wrecks() {
+        for state in wreck.kill_states(2, 1) {
+            state.land_orphans();
+            let durable = |position: Position| {
+                let name = format!("/log/{}", segment::file_name(position.segment()));
+                let from = position.offset_bytes() as usize;
+                state.read_file_durable(name).unwrap()[from..from + 3000].to_vec()
+            };
+            let first = Position::new(1, 4096);
+            let before = durable(first);
+            let seen = drain(&mut read(&state));
+            was_volatile += usize::from(!seen.is_empty() && durable(first) != before);
+            state.crash_now();
+            for after in state.crash_states(2, 3) {
+                assert_eq!(drain(&mut read(&after)), seen, "{}", after.describe());
+            }
+        }
+    }
+    assert!(
+        was_volatile > 0,
+        "nothing was seen that a sync made durable"
+    );
 }
 
 #[test]
