@@ -78,6 +78,19 @@ pub enum ErrorKind {
     TimedOut,
 }
 
+impl ErrorKind {
+    /// What can be done wherever this kind comes from, unless the place knows better.
+    fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::NoRecord => Some(
+                "positions are what appending returned (`ringbolt append --ack` prints them) and \
+                 reading gave; or begin at the start, the end or a time",
+            ),
+            _ => None,
+        }
+    }
+}
+
 /// An error: its kind, the file and position it concerns, and a remedy.
 ///
 /// Cheap to clone, so that every waiter of a failed log gets its own.
@@ -103,7 +116,7 @@ impl Error {
             detail: detail.into(),
             path: None,
             position: None,
-            remedy: None,
+            remedy: kind.remedy().map(Into::into),
             source: None,
             fatal: false,
         }))

@@ -16,9 +16,7 @@ use std::time::Duration;
 use common::{Rig, Wakes, options, payload, read_all};
 use ringbolt::disk::Disk as _;
 use ringbolt::disk::sim::{EIO, ENOSPC, Fault, OpClass, SimDisk};
-use ringbolt::{
-    Engine, Error, ErrorKind, From, Log, LogOptions, Position, Preallocation, Result, Ticket,
-};
+use ringbolt::{Engine, ErrorKind, From, Log, LogOptions, Position, Preallocation, Result, Ticket};
 
 /// A pending call, and how often it was woken.
 type Pending<T> = (Pin<Box<dyn Future<Output = Result<T>>>>, Arc<Wakes>);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use ringbolt::disk::{Access, BackendKind, Real, RealOptions, Rung};
 use ringbolt::{Engine, Result};
 
@@ -24,6 +25,12 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
+    /// What the command line calls it.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value().expect("no value is hidden");
+        value.get_name().to_owned()
+    }
+
     /// The disk that stands on this rung.
     pub(crate) fn disk(self) -> Arc<Real> {
         let (uring, direct, register) = match self {

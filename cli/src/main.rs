@@ -3,12 +3,14 @@
 
 mod backend;
 mod bench;
+mod child;
 mod commands;
 mod framing;
 mod hgrm;
 mod histogram;
 mod outcome;
 mod plot;
+mod temporary;
 mod units;
 
 use std::process::ExitCode;
@@ -17,7 +19,8 @@ use clap::{Parser, Subcommand};
 
 /// Durable logs on disk: append, read, inspect, verify, repair, measure.
 ///
-/// Exit codes: 0 good, 1 damage found, 2 wrong usage or an input/output error.
+/// Exit codes: 0 good, 1 damage found, 2 wrong usage or an input/output error; 130 when `demo` or
+/// `bench` was interrupted, after tidying up.
 #[derive(Debug, Parser)]
 #[command(name = "ringbolt", version, propagate_version = true)]
 struct Cli {

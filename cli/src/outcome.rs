@@ -5,6 +5,7 @@
 //! | 0 | good; also when the reader of standard output went away |
 //! | 1 | acknowledged data, or the log's structure, is damaged |
 //! | 2 | wrong usage, or an input/output error |
+//! | 130, 143 | a signal ended it, after its [temporary folder](crate::temporary) was removed |
 
 use std::fmt;
 use std::io::{self, Write};

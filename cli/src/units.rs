@@ -127,7 +127,8 @@ fn parse_rfc3339_ns(text: &str) -> Option<i128> {
         "Z" | "z" => 0,
         _ => {
             let (hours, minutes) = zone[1..].split_once(':')?;
-            let minutes = number(hours, 2)? * 60 + number(minutes, 2)?;
+            let hours = number(hours, 2).filter(|&hours| hours <= 23)?;
+            let minutes = hours * 60 + number(minutes, 2).filter(|&minutes| minutes <= 59)?;
             if zone.starts_with('-') {
                 -minutes
             } else {
@@ -135,10 +136,15 @@ fn parse_rfc3339_ns(text: &str) -> Option<i128> {
             }
         }
     };
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 {
+    if !(1..=12).contains(&month) || hour > 23 || minute > 59 {
         return None;
     }
-    let minutes = (days_from_civil(year, month, day) * 24 + hour) * 60 + minute - offset_minutes;
+    let days = days_from_civil(year, month, day);
+    // A day that its month has not would be one of the next month.
+    if civil_from_days(days) != (year, month, day) {
+        return None;
+    }
+    let minutes = (days * 24 + hour) * 60 + minute - offset_minutes;
     Some(i128::from(minutes) * 60_000_000_000 + seconds_ns)
 }
 
@@ -236,6 +242,11 @@ mod tests {
             parse_time("2000-02-29T13:30:15.5+01:00"),
             at(951_827_415, 500_000_000)
         );
+        assert_eq!(
+            parse_time("2028-02-29T23:59:59Z"),
+            at(1_835_481_599, 0),
+            "a leap year"
+        );
         for text in [
             "",
             "x",
@@ -246,6 +257,15 @@ mod tests {
             "2000-01-01T00:00:0Z",
             "1900-01-01T00:00:00Z",
             "2000-01-01T00:00:00+1",
+            // Dates and zones that there are not.
+            "2026-02-31T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2100-02-29T00:00:00Z",
+            "2026-04-31T00:00:00Z",
+            "2026-01-32T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00+01:60",
         ] {
             assert_eq!(parse_time(text), None, "{text}");
         }

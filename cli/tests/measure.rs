@@ -15,6 +15,7 @@ fn the_demo_checks_everything_and_draws() {
         "durable acknowledgement",
         "publish to receive",
         "all there",
+        "kill -9 of a process that appended: 1",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -43,6 +44,54 @@ fn the_demo_on_plain_calls_leaves_nothing_behind() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(names, ["ringbolt-demo.svg"]);
+}
+
+/// Ctrl-C left gigabytes of a temporary log behind.
+#[test]
+fn what_is_interrupted_leaves_nothing_behind() {
+    for (args, signal, code) in [
+        ("demo --seconds 600 --segment-bytes 1MiB", "INT", 130),
+        (
+            "bench log --quick --rounds 100000 --only append",
+            "INT",
+            130,
+        ),
+        ("demo --seconds 600 --segment-bytes 1MiB", "TERM", 143),
+    ] {
+        let folder = Folder::new();
+        let mut child = common::ringbolt(folder.path(), args)
+            .current_dir(folder.path())
+            .env("TMPDIR", folder.path())
+            .spawn()
+            .unwrap();
+        let names = || -> Vec<_> {
+            let entries = std::fs::read_dir(folder.path()).unwrap();
+            entries.map(|entry| entry.unwrap().file_name()).collect()
+        };
+        // Its folder is there, and a log or the raw disk's file in it.
+        let at_work = || {
+            names().iter().any(|name| {
+                let inside = std::fs::read_dir(folder.path().join(name));
+                inside.is_ok_and(|mut entries| entries.next().is_some())
+            })
+        };
+        while !at_work() {
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "{args} ended by itself"
+            );
+            std::thread::yield_now();
+        }
+        let pid = child.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(names().is_empty(), "{args}: {:?}", names());
+    }
 }
 
 #[test]

@@ -160,6 +160,50 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
+fn errors_say_what_to_do() {
+    let folder = Folder::new();
+    let dir = &folder.log();
+    expect(dir, "append DIR", b"one\n", 0);
+    for (dir, args, remedy) in [
+        (&dir.join("a/b"), "append DIR", "make the directory"),
+        (dir, "read DIR --from 99:4096", "append --ack"),
+        (
+            dir,
+            "read DIR --from 2026-02-31T00:00:00Z",
+            "a time such as",
+        ),
+    ] {
+        let output = run(dir, args);
+        assert_eq!(output.status.code(), Some(2), "{args}");
+        assert!(stderr(&output).contains(remedy), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn another_users_log_is_read_by_who_may_and_not_written() {
+    if !rustix::process::geteuid().is_root() {
+        writeln!(
+            std::io::stderr(),
+            "skipped: 1 only root can give a file away"
+        )
+        .unwrap();
+        return;
+    }
+    let folder = Folder::new();
+    let dir = &folder.log();
+    expect(dir, "append DIR", b"one\n", 0);
+    std::os::unix::fs::chown(dir, Some(4711), None).unwrap();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        std::os::unix::fs::chown(entry.unwrap().path(), Some(4711), None).unwrap();
+    }
+    assert_eq!(expect(dir, "read DIR", b"", 0), b"one\n");
+    expect(dir, "verify DIR", b"", 0);
+    let output = run_with(dir, "append DIR", b"two\n");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("owner"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_folder_that_is_no_log_is_left_alone() {
     let folder = Folder::new();
     let dir = &folder.log();

@@ -47,7 +47,12 @@ fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
             .remedy("make an engine in the process that uses it"));
     }
     let disk = engine.disk();
-    let dir = open_dir(&**disk, path, options.create)?;
+    let purpose = if options.create {
+        Purpose::Make
+    } else {
+        Purpose::Write
+    };
+    let dir = open_dir(&**disk, path, purpose)?;
     // Before the lock, which is a file: nothing is left behind in what is not a log.
     recover::check_place(&*dir, options.create)?;
     let lock = lock(&*dir, options.lock_timeout)?;
@@ -147,14 +152,25 @@ fn reopen(core: &Core, begun: &Begun, found: &Recovered) -> Result<Position> {
     Ok(next)
 }
 
-/// Checks that `path` is a directory of ours to write to, and opens it.
-pub(crate) fn open_dir(disk: &dyn Disk, path: &Path, create: bool) -> Result<Arc<dyn Dir>> {
+/// What a directory is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Reading alone, which is anybody's who may read the files.
+    Read,
+    /// Writing, which is the owner's.
+    Write,
+    /// Writing, also where there is nothing yet.
+    Make,
+}
+
+/// Checks that `path` is a directory, and ours if it is to be written to, and opens it.
+pub(crate) fn open_dir(disk: &dyn Disk, path: &Path, purpose: Purpose) -> Result<Arc<dyn Dir>> {
     let at = |error| Error::io("opening the log's directory", error).at_path(path);
     let stat = disk.stat(path).map_err(at)?;
     let refuse =
         |kind, what: &str, remedy: &str| Err(Error::new(kind, what).at_path(path).remedy(remedy));
     match stat.kind {
-        PathKind::Missing if create => disk.create_dir(path).map_err(at)?,
+        PathKind::Missing if purpose == Purpose::Make => make_dir(disk, path)?,
         PathKind::Missing => {
             return refuse(ErrorKind::NotALog, "there is nothing", "check the path");
         }
@@ -168,7 +184,7 @@ pub(crate) fn open_dir(disk: &dyn Disk, path: &Path, create: bool) -> Result<Arc
                 "name a directory",
             );
         }
-        PathKind::Directory if !stat.owned => {
+        PathKind::Directory if purpose != Purpose::Read && !stat.owned => {
             return refuse(
                 ErrorKind::NotOwner,
                 "",
@@ -178,6 +194,18 @@ pub(crate) fn open_dir(disk: &dyn Disk, path: &Path, create: bool) -> Result<Arc
         PathKind::Directory => {}
     }
     disk.open_dir(path).map_err(at)
+}
+
+fn make_dir(disk: &dyn Disk, path: &Path) -> Result<()> {
+    disk.create_dir(path).map_err(|error| {
+        let orphan = error.kind() == std::io::ErrorKind::NotFound;
+        let error = Error::io("making the log's directory", error).at_path(path);
+        if orphan {
+            error.remedy("make the directory that it is to lie in first")
+        } else {
+            error
+        }
+    })
 }
 
 fn lock(dir: &dyn Dir, timeout: Duration) -> Result<Arc<dyn File>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ringbolt::disk::sim::SimDisk;
-use ringbolt::{Driver, Engine, ErrorKind, From, Log, Poll, Position};
+use ringbolt::{Driver, Engine, ErrorKind, From, Log, LogView, Poll, Position};
 
 use crate::run::{DIR, Run, Timeline, options};
 
@@ -64,6 +64,35 @@ pub(crate) fn check(
     }
     goes_on(&state, first)?;
     Ok(nested)
+}
+
+/// What a view sees before anybody opens the log again, and what the next writer then finds: the
+/// same, if it is one that may be found at all.
+pub(crate) fn check_view(run: &Run, operation: u64, state: &SimDisk) -> Result<(), String> {
+    state.land_orphans();
+    let seen = match view_all(state) {
+        Ok(seen) => seen,
+        Err(error) if error.kind() == ErrorKind::NotALog => return Ok(()),
+        Err(error) => return Err(format!("a view: {error}")),
+    };
+    belongs(run, operation, &seen).map_err(|why| format!("a view: {why}"))?;
+    match recover(state)? {
+        Some(found) if found != seen => Err(format!(
+            "a view saw {} records, and recovery keeps {}",
+            seen.len(),
+            found.len()
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn view_all(state: &SimDisk) -> ringbolt::Result<Records> {
+    let mut reader = LogView::open_on(state, DIR)?.reader(From::Start)?;
+    let mut records = Vec::new();
+    while let Some(record) = reader.try_next()? {
+        records.push((record.position(), record.payload().to_vec()));
+    }
+    Ok(records)
 }
 
 /// Opens the log and reads all of it; `None` when there is nothing to open.

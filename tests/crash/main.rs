@@ -7,7 +7,8 @@
 //! - what was acknowledged before the crash is there, and the rest is a gap-free prefix;
 //! - nothing is invented, nothing that was cut or trimmed comes back;
 //! - recovering again changes nothing, also after a crash in the middle of recovery;
-//! - appending works afterwards.
+//! - appending works afterwards;
+//! - a view sees, before any writer comes, what that writer then finds.
 //!
 //! A failing state is printed as one line. `RINGBOLT_REPLAY='<workload>: <line>'` runs that alone.
 //! `RINGBOLT_CRASH_STATES` sets about how many states are explored.
@@ -20,7 +21,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use check::check;
+use check::{check, check_view};
 use run::Run;
 use workloads::{WORKLOADS, Workload};
 
@@ -77,7 +78,16 @@ fn acknowledged_records_survive_every_crash() {
                         states.fetch_add(1, Ordering::Relaxed);
                         // The deep checks cost more: a sample of the states gets them.
                         let deep = n % 16 == 0;
-                        match check(run, wreck.operation(), state, deep, index as u64) {
+                        // Before the log is opened by a writer, who would settle it.
+                        let viewed = if n % 16 == 1 {
+                            check_view(run, wreck.operation(), &state)
+                        } else {
+                            Ok(())
+                        };
+                        let checked = viewed.and_then(|()| {
+                            check(run, wreck.operation(), state, deep, index as u64)
+                        });
+                        match checked {
                             Ok(more) => {
                                 nested.fetch_add(more, Ordering::Relaxed);
                             }

@@ -14,7 +14,8 @@ use serde::Serialize;
 use crate::backend::Backend;
 use crate::bench::baseline::RawDisk;
 use crate::bench::raw::Ticker;
-use crate::outcome::{Done, Failure};
+use crate::outcome::Done;
+use crate::temporary::Temporary;
 
 /// How much of everything.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +75,7 @@ impl Scale {
 
 /// A run of the bench.
 pub(crate) struct Bench {
-    dir: PathBuf,
+    dir: Temporary,
     pub(crate) scale: Scale,
     pub(crate) backend: Backend,
     pub(crate) raw: RawDisk,
@@ -93,22 +94,15 @@ impl fmt::Debug for Bench {
 }
 
 impl Bench {
-    /// Makes a working directory in `parent`, which is removed when the bench is dropped.
+    /// Makes a working directory in `parent`, which is removed at the end, however it comes.
     pub(crate) fn new(parent: &Path, scale: Scale, backend: Backend) -> Done<Self> {
-        let dir = parent.join(format!("ringbolt-bench-{}", std::process::id()));
-        std::fs::create_dir(&dir).map_err(Failure::io(format!(
-            "making the directory {}; name another place with --dir",
-            dir.display()
-        )))?;
+        let dir = Temporary::new(parent.join(format!("ringbolt-bench-{}", std::process::id())))?;
         let progress = ProgressBar::new_spinner();
         let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
         progress.set_style(style.expect("the template is right"));
         progress.set_message("preparing the raw disk");
-        let raw = RawDisk::new(&dir, &scale);
         Ok(Self {
-            raw: raw.inspect_err(|_| {
-                let _ = std::fs::remove_dir_all(&dir);
-            })?,
+            raw: RawDisk::new(dir.path(), &scale)?,
             dir,
             scale,
             backend,
@@ -119,17 +113,17 @@ impl Bench {
     }
 
     pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+        self.dir.path()
     }
 
     /// A path in the working directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        self.dir.path().join(name)
     }
 
     /// Removes what a measurement made.
     pub(crate) fn remove(&self, name: &str) {
-        let _ = std::fs::remove_dir_all(self.dir.join(name));
+        let _ = std::fs::remove_dir_all(self.path(name));
     }
 
     /// Says what is being done; the line is seen on a terminal only.
@@ -175,7 +169,6 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         self.progress.finish_and_clear();
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 

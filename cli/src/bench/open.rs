@@ -1,10 +1,9 @@
 //! Opening a large log, after a clean close and after a `kill -9`, beside reading raw what an opening
 //! has to read: the footers, and the segments that have none.
 
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use ringbolt::disk::AlignedBuf;
@@ -16,6 +15,7 @@ use crate::bench::probe;
 use crate::bench::raw::open_direct;
 use crate::bench::read::{forget, segment_files};
 use crate::bench::report::{Measure, Target, Unit, median};
+use crate::child;
 use crate::outcome::{Done, Failure};
 use crate::units;
 
@@ -122,31 +122,8 @@ fn read_raw(files: &[PathBuf]) -> Done<Duration> {
 /// Has another process append, and kills it in the middle.
 fn append_and_kill(bench: &Bench, dir: &Path, round: usize) -> Done<()> {
     let args = probe::Args::writer(dir, bench.scale.segment_bytes, bench.backend);
-    let mut child = spawn(&args)?;
-    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let writer = child::start(args.command_line(), Stdio::null())?;
     // Some way into a segment, another one in each round: by what was acknowledged, not by time.
-    let wanted = 3 + round * 5;
-    let seen = lines.take(wanted).filter(Result::is_ok).count();
-    let killed = child.kill().and_then(|()| child.wait());
-    killed.map_err(Failure::io("killing the writer"))?;
-    if seen < wanted {
-        return Err(Failure::Other(
-            "the process that was to be killed ended by itself".into(),
-        ));
-    }
+    child::kill_after(writer, 3 + round * 5)?;
     Ok(())
-}
-
-/// Starts this program as a probe; its standard output is piped.
-pub(crate) fn spawn(args: &probe::Args) -> Done<Child> {
-    let _ = std::io::stdout().flush();
-    std::env::current_exe()
-        .and_then(|exe| {
-            Command::new(exe)
-                .args(args.command_line())
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .spawn()
-        })
-        .map_err(Failure::io("starting a process to measure"))
 }

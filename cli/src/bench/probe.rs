@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -10,7 +11,7 @@ use ringbolt::{From, Log, LogOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::bench::open::spawn;
+use crate::child;
 use crate::outcome::{Done, Failure, Outcome, print_json};
 
 const PAYLOAD: [u8; 1024] = [0x5a; 1024];
@@ -76,18 +77,16 @@ impl Args {
 
     /// The arguments that lead here again.
     pub(crate) fn command_line(&self) -> Vec<OsString> {
-        let name = |value: Option<clap::builder::PossibleValue>| {
-            value.expect("no value is hidden").get_name().to_owned()
-        };
+        let kind = self.kind.to_possible_value().expect("no value is hidden");
         vec![
             "bench".into(),
             "probe".into(),
-            name(self.kind.to_possible_value()).into(),
+            kind.get_name().to_owned().into(),
             self.dir.clone().into(),
             "--segment-bytes".into(),
             self.segment_bytes.to_string().into(),
             "--backend".into(),
-            name(self.backend.to_possible_value()).into(),
+            self.backend.name().into(),
             "--millis".into(),
             self.millis.to_string().into(),
         ]
@@ -95,7 +94,7 @@ impl Args {
 
     /// Runs the probe in another process and takes its figures.
     pub(crate) fn figures<T: for<'de> Deserialize<'de>>(&self) -> Done<T> {
-        let output = spawn(self)?
+        let output = child::start(self.command_line(), Stdio::null())?
             .wait_with_output()
             .map_err(Failure::io("waiting for a measured process"))?;
         if !output.status.success() {

@@ -13,6 +13,9 @@ use crate::units::parse_time;
 const OUTPUT_BUFFER_BYTES: usize = 256 << 10;
 /// How long a following reader sleeps when nothing wakes it.
 const FOLLOW_WAIT: Duration = Duration::from_secs(1);
+/// How long to wait for what lies in the log's files to be proven to be on disk: a living writer
+/// does so in milliseconds, and the last writes of one that was killed end about as soon.
+const PROOF_WAIT: Duration = Duration::from_secs(1);
 
 /// Write payloads to standard output, bit for bit; also while another process appends.
 #[derive(Debug, clap::Args)]
@@ -57,7 +60,10 @@ fn parse_from(text: &str) -> Result<From, String> {
 pub(crate) fn run(args: &Args) -> Done {
     let view = LogView::open(&args.dir)?;
     // Without --follow a busy writer must not keep us for ever: what is there now is what counts.
-    let end = if args.follow { None } else { Some(view.end()?) };
+    let end = match args.follow {
+        true => None,
+        false => Some(view.end_within(PROOF_WAIT)?),
+    };
     let mut reader = view.reader(args.from)?;
     let mut out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout().lock());
     let mut left = args.limit.unwrap_or(u64::MAX);

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use crate::disk::{Dir, Disk, LockMode, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::maintain::{no_log, open_dir, time};
+use crate::log::maintain::{no_log, time};
+use crate::log::open::{Purpose, open_dir};
 use crate::log::position::Position;
 use crate::log::recover::{self, Found, LOCK_NAME, Listing, Mode, Recovered, Window};
 use crate::log::segment::Header;
@@ -101,7 +102,7 @@ pub enum SegmentState {
 /// [`ErrorKind::NotALog`], [`ErrorKind::Symlink`], [`ErrorKind::Io`]. Damage is no error here, but
 /// told in [`Inspection::damage`].
 pub fn inspect_with(disk: &Arc<dyn Disk>, path: &Path) -> Result<Inspection> {
-    let dir = open_dir(&**disk, path, false)?;
+    let dir = open_dir(&**disk, path, Purpose::Read)?;
     let dir = &*dir;
     let (observed, damage) = match recover::observe(dir) {
         Ok(recovered) if recovered.segments.is_empty() && recovered.block_bytes == 0 => {

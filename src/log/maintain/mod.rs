@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::disk::{Dir, Disk, PathKind, Real};
+use crate::disk::{Dir, Disk, Real};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use inspect::{Inspection, SegmentInfo, SegmentState, inspect_with};
@@ -64,29 +64,6 @@ pub fn verify(dir: impl AsRef<Path>, progress: &mut dyn FnMut(Progress)) -> Resu
 
 fn real() -> Arc<dyn Disk> {
     Arc::new(Real::probe())
-}
-
-/// Opens the directory of a log that should be there already.
-fn open_dir(disk: &dyn Disk, path: &Path, to_write: bool) -> Result<Arc<dyn Dir>> {
-    let at = |error| Error::io("opening the log's directory", error).at_path(path);
-    let stat = disk.stat(path).map_err(at)?;
-    let refuse =
-        |kind, what: &str, remedy: &str| Err(Error::new(kind, what).at_path(path).remedy(remedy));
-    match stat.kind {
-        PathKind::Directory if to_write && !stat.owned => refuse(
-            ErrorKind::NotOwner,
-            "",
-            "run as its owner, or change its owner",
-        ),
-        PathKind::Directory => disk.open_dir(path).map_err(at),
-        PathKind::Missing => refuse(ErrorKind::NotALog, "there is nothing", "check the path"),
-        PathKind::Symlink => refuse(ErrorKind::Symlink, "", "name the directory itself"),
-        PathKind::File | PathKind::Other => refuse(
-            ErrorKind::NotALog,
-            "it is not a directory",
-            "name the log's directory",
-        ),
-    }
 }
 
 fn no_log(dir: &dyn Dir) -> Error {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::disk::{Dir, Disk, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::Frame;
-use crate::log::maintain::{no_log, open_dir};
+use crate::log::maintain::no_log;
+use crate::log::open::{Purpose, open_dir};
 use crate::log::position::Position;
 use crate::log::recover::{
     self, Found, Listing, Mode, Scanner, Step, Tally, Window, is_of, open_segment, read_footer,
@@ -105,7 +106,7 @@ pub fn verify_with(
     path: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification> {
-    let dir = open_dir(&**disk, path, false)?;
+    let dir = open_dir(&**disk, path, Purpose::Read)?;
     let dir = &*dir;
     let mut verification = Verification {
         start: Position::MIN,

@@ -92,12 +92,15 @@ pub(crate) fn read_member(
 /// [`ErrorKind::Damaged`] where it is missing, [`ErrorKind::Locked`] where it is just being
 /// recycled, [`ErrorKind::Io`].
 pub(crate) fn open_segment(dir: &dyn Dir, ordinal: u64, mode: Mode) -> Result<Arc<dyn File>> {
+    // No writer is beside.
+    let alone = |how| match dir.open(&segment::file_name(ordinal), how) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(Absent::Missing)),
+        opened => opened.map(Ok),
+    };
     let opened = match mode {
         Mode::Observe => Held::open(dir, ordinal).map(|held| held.map(Held::into_file)),
-        Mode::Write => match dir.open(&segment::file_name(ordinal), OpenMode::Write) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(Absent::Missing)),
-            opened => opened.map(Ok),
-        },
+        Mode::Write => alone(OpenMode::Write),
+        Mode::Quiet => alone(OpenMode::Read),
     };
     let error = match opened {
         Ok(Ok(file)) => return Ok(file),

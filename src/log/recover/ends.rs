@@ -81,7 +81,7 @@ impl Judge<'_> {
     /// What has no footer may be in a cache only: a sync tells, and what it cannot save must not be
     /// believed.
     fn sync_all(&self) -> Result<()> {
-        if self.mode != Mode::Write {
+        if self.mode == Mode::Observe {
             return Ok(());
         }
         for member in self.members.iter().filter(|m| m.footer.is_none()) {

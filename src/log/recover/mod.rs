@@ -8,14 +8,15 @@
 //!
 //! No file stays open: each is opened where it is read, one at a time.
 //!
-//! Two ways in: [`recover`] for the writer, who holds the lock, and [`observe`] for who only reads
-//! and may do so while a writer goes on. The parts: `listing` (names), `chain` (segments and their
-//! links), `scan` (frames), `tally` (what they add up to), `ends` (where each segment, and so the
-//! log, ends).
+//! Three ways in: [`recover`] for the writer, who holds the lock; [`observe`] for who only reads
+//! and may do so while a writer goes on; [`Quiet`] for who only reads while nobody writes. The
+//! parts: `listing` (names), `chain` (segments and their links), `scan` (frames), `tally` (what
+//! they add up to), `ends` (where each segment, and so the log, ends).
 
 mod chain;
 mod ends;
 mod listing;
+mod quiet;
 mod scan;
 mod tally;
 
@@ -35,6 +36,7 @@ use crate::log::segment::{self, Header, Link, LogId, TimeIndex};
 
 pub(crate) use chain::{Member, is_of, open_segment, read_footer, read_member};
 pub(crate) use listing::{LOCK_NAME, Listing, QUARANTINE_NAME, REPAIR_NAME};
+pub(crate) use quiet::Quiet;
 pub(crate) use scan::{Scanner, Step, Window};
 pub(crate) use tally::Tally;
 
@@ -127,6 +129,8 @@ pub(crate) enum Mode {
     Write,
     /// A reader, while a writer may go on: locks what it reads against recycling, syncs nothing.
     Observe,
+    /// A reader who keeps writers out meanwhile: syncs as the writer does.
+    Quiet,
 }
 
 /// An error, and what exactly cannot be kept because of it: for the repair.
@@ -179,6 +183,11 @@ impl From<Error> for Failure {
 /// [`ErrorKind::NotALog`], [`ErrorKind::Damaged`] or [`ErrorKind::Symlink`] (the path is that of
 /// the segment), [`ErrorKind::Version`], [`ErrorKind::UnknownFeature`], [`ErrorKind::Io`].
 pub(crate) fn recover(dir: &dyn Dir) -> Result<Recovered> {
+    settled(dir, Mode::Write)
+}
+
+/// Recovers a log that nobody changes meanwhile.
+fn settled(dir: &dyn Dir, mode: Mode) -> Result<Recovered> {
     let listing = Listing::read(dir)?;
     if listing.repairing {
         return Err(
@@ -187,7 +196,7 @@ pub(crate) fn recover(dir: &dyn Dir) -> Result<Recovered> {
                 .remedy("run `ringbolt repair --apply` again: it goes on where it stopped"),
         );
     }
-    attempt(dir, &listing, Mode::Write, &Concession::NOTHING).map_err(|failure| failure.error)
+    attempt(dir, &listing, mode, &Concession::NOTHING).map_err(|failure| failure.error)
 }
 
 /// Looks at a log that may be in use, without disturbing it. What lies beyond

@@ -1,11 +1,19 @@
 //! A log seen from outside: by another process, or beside the log in the same one.
 //!
-//! A [`LogView`] never takes the log's lock and writes nothing; a writer may append, roll over,
-//! trim and truncate meanwhile. It maps nothing and believes only what is proven to be on disk:
-//! what a footer seals, what a later epoch builds on, and what a checkpoint's watermark covers. All
-//! that lies behind the newest watermark is *not yet*, whatever its bytes are; what lies before it
-//! and fails its checksum is damage. A record is seen some milliseconds after it is durable, when
-//! the next checkpoint is.
+//! A [`LogView`] writes nothing; a writer may append, roll over, trim and truncate meanwhile. It
+//! maps nothing and believes only what is proven to be on disk: what a footer seals, what a later
+//! epoch builds on, and what a checkpoint's watermark covers. All that lies behind the newest
+//! watermark is *not yet*, whatever its bytes are; what lies before it and fails its checksum is
+//! damage. A record is seen some milliseconds after it is durable, when the next checkpoint is.
+//!
+//! Behind a writer that was killed no next checkpoint comes. So where records lie beyond the newest
+//! watermark, the view tries the log's lock, once and shared. If no writer holds it, nor writes of
+//! a dead one that are still in flight, the view syncs the segments that are not sealed and reads
+//! them as recovery does, and believes all that recovery keeps: whoever opens the log next can only
+//! keep the same, since what was seen is synced and sound. The lock is held for this look alone,
+//! which a writer that opens meanwhile waits out (one that opens with no lock timeout at all may be
+//! refused). Where there is no lock file, or this user may not read it, the view stays with what is
+//! attested until a writer has opened the log again.
 //!
 //! While a segment is read it is locked, shared, so that the writer does not recycle it.
 //!
@@ -22,16 +30,21 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::disk::{Dir, Disk, Real};
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::log::open::open_dir;
+use crate::log::open::{Purpose, open_dir};
 use crate::log::position::Position;
 use crate::log::read::{From, SharedRecord};
+use crate::sync::park::Parker;
 
 pub use reader::ViewReader;
+
+/// How often to look again for what is about to be proven.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A record that was read through a view: a copy.
 pub type ViewRecord = SharedRecord;
@@ -58,12 +71,11 @@ pub struct LogView {
 }
 
 impl LogView {
-    /// Opens the log in `dir` for reading only.
+    /// Opens the log in `dir` for reading only: for every user who may read its files.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotALog`], [`ErrorKind::Symlink`], [`ErrorKind::NotOwner`] for what is no log of
-    /// this user's; [`ErrorKind::Version`], [`ErrorKind::UnknownFeature`] for a newer format;
+    /// [`ErrorKind::NotALog`], [`ErrorKind::Symlink`] for what is no log; [`ErrorKind::Version`], [`ErrorKind::UnknownFeature`] for a newer format;
     /// [`ErrorKind::Damaged`] for segments that make no log; [`ErrorKind::Io`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         Self::open_on(&Real::probe(), dir)
@@ -75,7 +87,7 @@ impl LogView {
     ///
     /// Those of [`LogView::open`].
     pub fn open_on(disk: &dyn Disk, dir: impl AsRef<Path>) -> Result<Self> {
-        let dir = open_dir(disk, dir.as_ref(), false)?;
+        let dir = open_dir(disk, dir.as_ref(), Purpose::Read)?;
         chain::Chain::default().refresh(&*dir)?;
         Ok(Self { dir })
     }
@@ -97,10 +109,34 @@ impl LogView {
     ///
     /// What kept the log from being read.
     pub fn end(&self) -> Result<Position> {
+        self.end_within(Duration::ZERO)
+    }
+
+    /// The same, once all records are proven that lie in the log's files at the first look; waits
+    /// for that until `timeout` has passed. Their writer attests them within milliseconds; after a
+    /// `kill -9` of it the kernel may have to finish its writes first. So everything that was
+    /// acknowledged before this call lies before the position that is returned in time.
+    ///
+    /// # Errors
+    ///
+    /// What kept the log from being read.
+    pub fn end_within(&self, timeout: Duration) -> Result<Position> {
+        let deadline = Instant::now().checked_add(timeout);
         let mut chain = chain::Chain::default();
         chain.refresh(&*self.dir)?;
         let mut attest = attest::Attest::new(&*self.dir, &chain)?;
-        attest.advance(&*self.dir, &chain)?;
+        attest.advance(&*self.dir, &mut chain)?;
+        let written = attest.written();
+        // What was cut off meanwhile is not waited for.
+        while attest.watermark() < written.min(attest.written()) && attest.damage().is_none() {
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                break;
+            }
+            Parker::new().park(now.checked_add(LOOK_AGAIN));
+            chain.refresh(&*self.dir)?;
+            attest.advance(&*self.dir, &mut chain)?;
+        }
         Ok(attest.watermark())
     }
 }

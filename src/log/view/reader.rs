@@ -77,7 +77,8 @@ impl ViewReader {
     ///
     /// - [`ErrorKind::Trimmed`], [`ErrorKind::Cut`]: the place is gone; the next call goes on where
     ///   the error's [position](Error::position) says.
-    /// - [`ErrorKind::Damaged`]: an acknowledged record fails its checksum; the reader stays.
+    /// - [`ErrorKind::Damaged`]: an acknowledged record fails its checksum, or a log that nobody
+    ///   writes is damaged behind what was read; the reader stays.
     /// - [`ErrorKind::Io`]: ask again, or give up.
     pub fn try_next(&mut self) -> Result<Option<ViewRecord>> {
         let mut looked = false;
@@ -87,7 +88,7 @@ impl ViewReader {
             }
             if self.position >= self.attest.watermark() {
                 if looked {
-                    return Ok(None);
+                    return self.nothing_more();
                 }
                 looked = true;
                 self.look()?;
@@ -96,12 +97,20 @@ impl ViewReader {
             match self.step()? {
                 Moved::Record(record) => return Ok(Some(record)),
                 Moved::On => {}
-                Moved::NotYet if looked => return Ok(None),
+                Moved::NotYet if looked => return self.nothing_more(),
                 Moved::NotYet => {
                     looked = true;
                     self.look()?;
                 }
             }
+        }
+    }
+
+    /// What is proven was read.
+    fn nothing_more(&self) -> Result<Option<ViewRecord>> {
+        match self.attest.damage() {
+            Some(damage) => Err(damage.clone()),
+            None => Ok(None),
         }
     }
 
@@ -134,7 +143,7 @@ impl ViewReader {
     /// Looks at the directory and its tail again, and whether the position is still there.
     pub(super) fn look(&mut self) -> Result<()> {
         self.chain.refresh(&*self.dir)?;
-        self.attest.advance(&*self.dir, &self.chain)?;
+        self.attest.advance(&*self.dir, &mut self.chain)?;
         if self.position == Position::MIN {
             // Made on an empty log, whose first segment was not there yet.
             self.position = self.attest.log_start();

@@ -1,7 +1,9 @@
 //! `ringbolt demo`: the whole of it on a fresh machine. Producers append, first as fast as the disk
-//! takes it and then at a set rate, consumers check every record, and at the end the log is opened again and read from its start.
+//! takes it and then at a set rate, consumers check every record, and the log is opened again and
+//! read from its start. At the end another process appends, is killed, and must have kept its word.
 
 mod check;
+mod killed;
 mod live;
 mod record;
 mod work;
@@ -17,6 +19,7 @@ use crate::backend::{self, Backend};
 use crate::bench::report::percentiles;
 use crate::outcome::{Done, Failure, Outcome};
 use crate::plot::{Plot, Series};
+use crate::temporary::Temporary;
 use crate::units;
 
 use work::{Pace, Work};
@@ -82,16 +85,27 @@ pub(crate) fn run(args: &Args) -> Done {
         .map_err(Failure::io(format!("writing {}", svg.display())))?;
 
     let checked = reopen(&engine, &options, place.log(), &works)?;
+    let outlived = killed::run(
+        &engine,
+        &options,
+        place.log(),
+        args.backend,
+        args.log.segment_bytes,
+    )?;
     let mut out = io::stdout().lock();
     writeln!(
         out,
         "reopened, and read back: {} records, all there, in order, their content right{}\n\
+         kill -9 of a process that appended: {} records were acknowledged, all there after \
+         reopening; {} more were on their way\n\
          latencies drawn in {}",
         checked.records,
         match checked.trimmed {
             0 => String::new(),
             trimmed => format!("; {trimmed} older ones were dropped by retention"),
         },
+        outlived.acknowledged,
+        outlived.beyond,
         svg.display()
     )
     .map_err(Failure::stdout)?;
@@ -113,8 +127,8 @@ const LOG_NAME: &str = "ringbolt-demo";
 struct Place {
     log: PathBuf,
     svg: PathBuf,
-    /// A folder of our own, to be removed.
-    temporary: Option<PathBuf>,
+    /// A folder of our own, which is removed at the end.
+    _temporary: Option<Temporary>,
 }
 
 impl Place {
@@ -128,20 +142,15 @@ impl Place {
             return Ok(Self {
                 log,
                 svg,
-                temporary: None,
+                _temporary: None,
             });
         }
-        let temporary =
-            on_disk(std::env::temp_dir()).join(format!("{LOG_NAME}-{}", std::process::id()));
-        std::fs::create_dir(&temporary).map_err(Failure::io(format!(
-            "making the directory {}; name another place with --dir",
-            temporary.display()
-        )))?;
-        let (log, svg) = (temporary.join("log"), PathBuf::from(SVG_NAME));
+        let name = format!("{LOG_NAME}-{}", std::process::id());
+        let temporary = Temporary::new(on_disk(std::env::temp_dir()).join(name))?;
         Ok(Self {
-            log,
-            svg,
-            temporary: Some(temporary),
+            log: temporary.path().join("log"),
+            svg: PathBuf::from(SVG_NAME),
+            _temporary: Some(temporary),
         })
     }
 
@@ -155,14 +164,6 @@ impl Place {
 
     fn svg(&self) -> PathBuf {
         self.svg.clone()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(dir) = &self.temporary {
-            let _ = std::fs::remove_dir_all(dir);
-        }
     }
 }
 

@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 use crate::disk::{Dir, Disk, File};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::maintain::no_log;
 use crate::log::maintain::verify::Damage;
-use crate::log::maintain::{no_log, open_dir};
+use crate::log::open::{Purpose, open_dir};
 use crate::log::position::Position;
 use crate::log::recover::{LOCK_NAME, Listing, QUARANTINE_NAME, REPAIR_NAME, segment_path};
 use crate::log::segment::{Footer, Header, Link};
@@ -48,7 +49,7 @@ pub fn plan(dir: impl AsRef<Path>) -> Result<RepairPlan> {
 /// [`ErrorKind::NotOwner`], [`ErrorKind::Version`], [`ErrorKind::UnknownFeature`],
 /// [`ErrorKind::Io`]; [`ErrorKind::Damaged`] where another log's segment must be moved by hand.
 pub fn plan_with(disk: &Arc<dyn Disk>, path: &Path) -> Result<RepairPlan> {
-    let dir = open_dir(&**disk, path, true)?;
+    let dir = open_dir(&**disk, path, Purpose::Write)?;
     let at = |error| Error::io("locking the log", error).at_path(path.join(LOCK_NAME));
     let listing = Listing::read(&*dir)?;
     if listing.segments.is_empty() && !listing.repairing {
