@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod busy;
 mod callbacks;
 mod clock;
 mod damage;
