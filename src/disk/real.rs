@@ -313,3 +313,88 @@ impl File for RealFile {
         Some(self.fd.as_fd())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Region, Write};
+
+    /// A file that takes every write and cannot be synced: the null device.
+    fn unsyncable() -> Arc<dyn File> {
+        let mut options = std::fs::OpenOptions::new();
+        let null = options.read(true).write(true).open("/dev/null").unwrap();
+        Arc::new(RealFile {
+            fd: null.into(),
+            direct: false,
+        })
+    }
+
+    /// Each write of a file whose sync fails is told so, wherever it stood in the submission; other
+    /// files' writes are not, and a write that failed by itself keeps its own error.
+    #[test]
+    fn a_sync_that_fails_fails_all_writes_of_its_file_and_no_others() {
+        let path = std::env::temp_dir().join(format!("ringbolt-syncs-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let disk = Real::with(RealOptions {
+            direct: false,
+            ..RealOptions::default()
+        });
+        let sound = disk.open_dir(&path).unwrap().create("sound").unwrap();
+        let (lost, lost_too) = (unsyncable(), unsyncable());
+        let region = Arc::new(Region::new(4 * 4096).unwrap());
+        let rung = Rung::new(BackendKind::Posix, false, None);
+        let mut queue = Posix::new(Bell::new().unwrap(), rung);
+        let writes = [&lost, &sound, &lost, &lost_too, &sound, &lost, &lost];
+        for (token, file) in (0..).zip(writes) {
+            // The last one reaches beyond its region.
+            let region_offset = if token == 6 { 4 * 4096 } else { 0 };
+            queue.push(Write {
+                file: Arc::clone(file),
+                file_offset: token * 4096,
+                region: Arc::clone(&region),
+                region_offset,
+                len: 4096,
+                token,
+            });
+        }
+        queue.submit().unwrap();
+        let mut completions = Vec::new();
+        queue.reap(&mut completions).unwrap();
+        assert_eq!(queue.outstanding(), 0);
+        let outcomes: Vec<_> = completions
+            .iter()
+            .map(|completion| {
+                let error = completion.result.as_ref().err();
+                (completion.token, error.map(|error| error.raw_os_error()))
+            })
+            .collect();
+        /// `EINVAL`: what cannot be synced.
+        const UNSYNCABLE: Option<Option<i32>> = Some(Some(22));
+        assert_eq!(
+            outcomes,
+            [
+                (0, UNSYNCABLE),
+                (1, None),
+                (2, UNSYNCABLE),
+                (3, UNSYNCABLE),
+                (4, None),
+                (5, UNSYNCABLE),
+                (6, Some(None)),
+            ]
+        );
+        // A sync that failed is not tried again, and the next submission stands for itself.
+        queue.push(Write {
+            file: Arc::clone(&sound),
+            file_offset: 0,
+            region: Arc::clone(&region),
+            region_offset: 0,
+            len: 4096,
+            token: 9,
+        });
+        queue.submit().unwrap();
+        completions.clear();
+        queue.reap(&mut completions).unwrap();
+        assert!(completions.len() == 1 && completions[0].result.is_ok());
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}

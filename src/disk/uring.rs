@@ -250,7 +250,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::disk::{Disk, Real};
+    use crate::disk::{Disk, Real, RealOptions};
 
     const BLOCK: usize = 4096;
 
@@ -263,6 +263,10 @@ mod tests {
     /// A queue on a ring, a file for it, and memory whose blocks all differ. `None`, said aloud,
     /// where there is no io_uring.
     fn start(name: &str) -> Option<Start> {
+        start_in(name, &Real::probe())
+    }
+
+    fn start_in(name: &str, disk: &Real) -> Option<Start> {
         let queue = match Uring::new(Bell::new().unwrap(), true) {
             Ok(queue) => queue,
             Err(error) => {
@@ -272,7 +276,7 @@ mod tests {
         };
         let path = std::env::temp_dir().join(format!("ringbolt-{name}-{}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
-        let dir = Real::probe().open_dir(&path).unwrap();
+        let dir = disk.open_dir(&path).unwrap();
         let file = dir.create("file").unwrap();
         file.allocate(1 << 22).unwrap();
         let region = Region::new(1 << 22).unwrap();
@@ -306,14 +310,34 @@ mod tests {
         }
     }
 
-    /// Reaps until nothing is outstanding; the tokens, in order.
-    fn reap_all(queue: &mut Uring) -> Vec<u64> {
+    /// The next requests are no longer than these.
+    fn shorten(queue: &mut Uring, requests: impl IntoIterator<Item = usize>) {
+        match &mut queue.way {
+            Way::Ring(ring) => ring.shorten = requests.into_iter().collect(),
+            Way::Posix(_) => panic!("no ring to shorten writes in"),
+        }
+    }
+
+    /// How many requests are still to be shortened.
+    fn still_short(queue: &Uring) -> usize {
+        match &queue.way {
+            Way::Ring(ring) => ring.shorten.len(),
+            Way::Posix(_) => panic!("the ring is gone"),
+        }
+    }
+
+    fn completions(queue: &mut Uring) -> Vec<Completion> {
         let mut completions = Vec::new();
         while queue.outstanding() > 0 {
             queue.wait(None).unwrap();
             queue.reap(&mut completions).unwrap();
         }
-        let mut tokens: Vec<_> = completions
+        completions
+    }
+
+    /// Reaps until nothing is outstanding; the tokens, in order.
+    fn reap_all(queue: &mut Uring) -> Vec<u64> {
+        let mut tokens: Vec<_> = completions(queue)
             .into_iter()
             .map(|completion| {
                 completion.result.unwrap();
@@ -403,6 +427,100 @@ mod tests {
         drop(queue);
         assert_eq!(Arc::strong_count(&region), 1, "no write is left behind");
         verify(&file, 100);
+        std::fs::remove_dir_all(path).unwrap();
+    }
+    /// What becomes of one write of eight blocks whose first requests are as short as these: through
+    /// the page cache, where any length will do.
+    fn short_writes(name: &str, requests: &[usize]) -> Option<io::Result<()>> {
+        let buffered = Real::with(RealOptions {
+            direct: false,
+            ..RealOptions::default()
+        });
+        let (mut queue, file, region, path) = start_in(name, &buffered)?;
+        queue.add_region(&region);
+        shorten(&mut queue, requests.iter().copied());
+        queue.push(Write {
+            file: Arc::clone(&file),
+            file_offset: 0,
+            region: Arc::clone(&region),
+            region_offset: 0,
+            len: 8 * BLOCK,
+            token: 7,
+        });
+        queue.submit().unwrap();
+        let mut completions = completions(&mut queue);
+        assert_eq!(completions.len(), 1, "it completes once");
+        let completion = completions.remove(0);
+        assert_eq!(completion.token, 7);
+        if completion.result.is_ok() {
+            assert_eq!(still_short(&queue), 0, "it ended before its time");
+            verify(&file, 8);
+        }
+        // Whatever became of it, the ring goes on.
+        shorten(&mut queue, []);
+        push(&mut queue, &file, &region, 3);
+        queue.submit().unwrap();
+        assert_eq!(reap_all(&mut queue), [0, 1, 2]);
+        verify(&file, 3);
+        std::fs::remove_dir_all(path).unwrap();
+        Some(completion.result)
+    }
+
+    #[test]
+    fn a_short_write_goes_on_where_it_stopped() {
+        // Within a block, at its end, nowhere, one byte short of a block.
+        let requests = [5000, 4096, 1, 0, 8191, 2 * BLOCK, 4095];
+        let Some(result) = short_writes("short", &requests) else {
+            return;
+        };
+        result.unwrap();
+    }
+
+    #[test]
+    fn a_write_that_gets_nowhere_is_an_error_in_the_end() {
+        // What is less than a block is written again: it is no progress, however often it comes.
+        for stuck in [0, 1, BLOCK - 1] {
+            let Some(result) = short_writes("stuck", &[stuck; 1000]) else {
+                return;
+            };
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WriteZero, "{stuck}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_gets_on_now_and_then_is_not_given_up() {
+        let mut requests = Vec::new();
+        for _ in 0..4 {
+            requests.extend([0; 60]);
+            requests.push(BLOCK + 1);
+        }
+        let Some(result) = short_writes("slow", &requests) else {
+            return;
+        };
+        result.unwrap();
+    }
+
+    /// As many requests as the write needs, and not one more.
+    #[test]
+    fn a_short_write_is_written_again_from_the_block_where_it_stopped() {
+        let Some((mut queue, file, region, path)) = start("resume") else {
+            return;
+        };
+        // Each of the eight blocks but the last goes by itself.
+        shorten(&mut queue, [BLOCK; 7]);
+        queue.push(Write {
+            file: Arc::clone(&file),
+            file_offset: 0,
+            region: Arc::clone(&region),
+            region_offset: 0,
+            len: 8 * BLOCK,
+            token: 0,
+        });
+        queue.submit().unwrap();
+        assert_eq!(reap_all(&mut queue), [0]);
+        assert_eq!(still_short(&queue), 0, "a block was skipped");
+        verify(&file, 8);
         std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -267,16 +267,23 @@ pub(crate) fn write_at(
     offset: u64,
     durably: Durably,
 ) -> io::Result<()> {
+    write_in_full(buf, offset, |rest, at| match durably {
+        Durably::Now => {
+            rustix::io::pwritev2(file, &[IoSlice::new(rest)], at, ReadWriteFlags::DSYNC)
+        }
+        Durably::Later => rustix::io::pwrite(file, rest, at),
+    })
+}
+
+/// Writes all of `buf` by calls of `write`, each of which may write less than it is given.
+fn write_in_full(
+    buf: &[u8],
+    offset: u64,
+    mut write: impl FnMut(&[u8], u64) -> rustix::io::Result<usize>,
+) -> io::Result<()> {
     let mut written = 0;
     while written < buf.len() {
-        let (rest, at) = (&buf[written..], offset + written as u64);
-        let result = match durably {
-            Durably::Now => {
-                rustix::io::pwritev2(file, &[IoSlice::new(rest)], at, ReadWriteFlags::DSYNC)
-            }
-            Durably::Later => rustix::io::pwrite(file, rest, at),
-        };
-        match result {
+        match write(&buf[written..], offset + written as u64) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => written += count,
             Err(Errno::INTR) => {}
@@ -398,5 +405,44 @@ mod tests {
         assert_eq!(read as u64, len);
         assert_eq!(&bytes[..4], b"head");
         assert!(bytes[4..read].iter().all(|&byte| byte == 0));
+    }
+    /// No file system here writes short when asked to, so the calls are made short.
+    #[test]
+    fn a_short_write_goes_on_where_it_stopped() {
+        let dir = open_dir(&std::env::temp_dir()).unwrap();
+        let file = open_unnamed(dir.as_fd()).unwrap();
+        let bytes: Vec<u8> = (0..10_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut calls = [Ok(1), Err(Errno::INTR), Ok(4095), Ok(3), Err(Errno::INTR)].into_iter();
+        write_in_full(&bytes, 77, |rest, at| match calls.next() {
+            Some(Ok(most)) => rustix::io::pwrite(&file, &rest[..most], at),
+            Some(Err(error)) => Err(error),
+            None => rustix::io::pwrite(&file, rest, at),
+        })
+        .unwrap();
+        assert_eq!(calls.next(), None, "fewer calls than that");
+        let mut found = vec![1; 77 + bytes.len() + 1];
+        assert_eq!(
+            read_at(file.as_fd(), &mut found, 0).unwrap(),
+            77 + bytes.len()
+        );
+        assert!(found[..77].iter().all(|&byte| byte == 0));
+        assert!(found[77..77 + bytes.len()] == bytes);
+    }
+
+    #[test]
+    fn a_write_that_stops_or_fails_in_the_middle_is_an_error() {
+        for (end, expected) in [
+            (Ok(0), io::ErrorKind::WriteZero),
+            (Err(Errno::NOSPC), io::ErrorKind::StorageFull),
+        ] {
+            let mut calls = 0;
+            let error = write_in_full(&[7; 100], 0, |rest, at| {
+                calls += 1;
+                assert_eq!((rest.len() as u64, at), (100 - at, 10 * (calls - 1)));
+                if calls < 4 { Ok(10) } else { end }
+            })
+            .unwrap_err();
+            assert_eq!((error.kind(), calls), (expected, 4));
+        }
     }
 }

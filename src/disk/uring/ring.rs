@@ -62,6 +62,10 @@ pub(super) struct Ring {
     /// Lets the tests take the ring away.
     #[cfg(test)]
     pub(super) refuse: bool,
+    /// The most bytes of each of the next requests: what the kernel writes of a longer one is
+    /// as short.
+    #[cfg(test)]
+    pub(super) shorten: VecDeque<usize>,
 }
 
 /// A write on its way.
@@ -100,6 +104,8 @@ impl Ring {
             landed: Vec::new(),
             #[cfg(test)]
             refuse: false,
+            #[cfg(test)]
+            shorten: VecDeque::new(),
         })
     }
 
@@ -185,7 +191,10 @@ impl Ring {
             Ok(descriptor) => descriptor.as_raw_fd(),
             Err(error) => return self.end(flight, Err(error)),
         };
-        let len = (write.len - flight.done_bytes).min(REQUEST_BYTES_MAX) as u32;
+        let len = (write.len - flight.done_bytes).min(REQUEST_BYTES_MAX);
+        #[cfg(test)]
+        let len = self.shorten.pop_front().unwrap_or(len).min(len);
+        let len = len as u32;
         let file_offset = write.file_offset + flight.done_bytes as u64;
         let region_offset = write.region_offset + flight.done_bytes;
         let place = self.tables.file_place(&self.ring, &write.file, descriptor);
