@@ -1,4 +1,5 @@
-//! Every operation of the disk fails in turn: once and for good, as a broken disk and as a full one.
+//! Every operation of the disk fails in turn: once and for good, as a broken disk and as a full one,
+//! past the page cache and through it.
 //!
 //! One workload with every kind of waiter runs again and again, the k-th operation of a class
 //! failing in the k-th run, until it runs through without meeting the fault. Whatever happens:
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use common::{Rig, Wakes, options, payload, read_all};
 use ringbolt::disk::Disk as _;
-use ringbolt::disk::sim::{EIO, ENOSPC, Fault, OpClass, SimDisk};
+use ringbolt::disk::sim::{EIO, ENOSPC, Fault, OpClass, SimDisk, SimOptions};
 use ringbolt::{Engine, ErrorKind, From, Log, LogOptions, Position, Preallocation, Result, Ticket};
 
 /// A pending call, and how often it was woken.
@@ -404,15 +405,15 @@ fn found_on(disk: &SimDisk, name: &str) -> Vec<(Position, Vec<u8>)> {
 }
 
 /// One run with one fault; says whether the fault was met.
-fn run(class: OpClass, nth: u64, errno: i32, for_good: bool) -> bool {
+fn run(class: OpClass, nth: u64, errno: i32, for_good: bool, direct: bool) -> bool {
     let fault = if for_good {
         Fault::for_good
     } else {
         Fault::once
     };
-    let name = format!("{class:?} {nth} errno {errno} for good: {for_good}");
+    let name = format!("{class:?} {nth} errno {errno} for good: {for_good} direct: {direct}");
     println!("{name}");
-    let disk = SimDisk::new(nth);
+    let disk = SimOptions::new().seed(nth).direct(direct).build();
     disk.fail(fault(class, nth, errno));
     let mut work = Work::new(&disk, name.clone());
     let mut log = None;
@@ -462,14 +463,16 @@ fn errnos(class: OpClass) -> &'static [i32] {
 fn each(class: OpClass) {
     for errno in errnos(class) {
         for for_good in [false, true] {
-            let mut nth = 1;
-            while run(class, nth, *errno, for_good) {
-                nth += 1;
+            for direct in [true, false] {
+                let mut nth = 1;
+                while run(class, nth, *errno, for_good, direct) {
+                    nth += 1;
+                }
+                println!(
+                    "{class:?}, errno {errno}, for good: {for_good}, direct: {direct}: {} faults",
+                    nth - 1
+                );
             }
-            println!(
-                "{class:?}, errno {errno}, for good: {for_good}: {} faults",
-                nth - 1
-            );
         }
     }
 }
