@@ -8,6 +8,7 @@
 mod common;
 
 mod budget;
+mod busy;
 mod callbacks;
 mod clock;
 mod damage;
