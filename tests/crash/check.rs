@@ -12,16 +12,27 @@ const NESTED: usize = 4;
 
 type Records = Vec<(Position, Vec<u8>)>;
 
+/// How much is checked of a state, each with all that is before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// It is recovered, and what is found is right.
+    Once,
+    /// Recovering again changes nothing, and appending works afterwards.
+    Deep,
+    /// A crash in the middle of recovery changes nothing.
+    Nested,
+}
+
 /// Checks one state; says how many states a crash within recovery added.
 pub(crate) fn check(
     run: &Run,
     operation: u64,
     state: SimDisk,
-    deep: bool,
+    depth: Depth,
     seed: u64,
 ) -> Result<usize, String> {
     let mut nested = 0;
-    if deep {
+    if depth == Depth::Nested {
         state.record_wrecks();
     }
     let first = recover(&state)?;
@@ -39,7 +50,7 @@ pub(crate) fn check(
         };
     };
     belongs(run, operation, &first)?;
-    if !deep {
+    if depth == Depth::Once {
         return Ok(0);
     }
     for wreck in state.take_wrecks() {

@@ -15,19 +15,27 @@
 
 mod check;
 mod run;
+mod watched;
 mod workloads;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use check::{check, check_view};
+use check::{Depth, check, check_view};
 use run::Run;
 use workloads::{WORKLOADS, Workload};
 
 /// About how many states are sampled unless the environment says otherwise; those of wrecks with
 /// few parts in doubt are explored in full, and crashes in recovery, come on top.
 const STATES: usize = 80_000;
+
+/// Of each crash point's states every so many-th is recovered twice and appended to afterwards.
+const DEEP_EVERY: usize = 4;
+/// And every so many-th of those is crashed in the middle of its recovery as well.
+const NESTED_EVERY: usize = 3;
+/// Every so many-th is looked at by a reader first.
+const VIEW_EVERY: usize = 16;
 
 #[test]
 fn acknowledged_records_survive_every_crash() {
@@ -54,6 +62,8 @@ fn acknowledged_records_survive_every_crash() {
         .collect();
     let next = AtomicUsize::new(0);
     let states = AtomicUsize::new(0);
+    let deeply = AtomicUsize::new(0);
+    let within = AtomicUsize::new(0);
     let nested = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -77,15 +87,23 @@ fn acknowledged_records_survive_every_crash() {
                         }
                         states.fetch_add(1, Ordering::Relaxed);
                         // The deep checks cost more: a sample of the states gets them.
-                        let deep = n % 16 == 0;
+                        let depth = if replay.is_some() || n % (DEEP_EVERY * NESTED_EVERY) == 0 {
+                            Depth::Nested
+                        } else if n % DEEP_EVERY == 0 {
+                            Depth::Deep
+                        } else {
+                            Depth::Once
+                        };
+                        deeply.fetch_add(usize::from(depth != Depth::Once), Ordering::Relaxed);
+                        within.fetch_add(usize::from(depth == Depth::Nested), Ordering::Relaxed);
                         // Before the log is opened by a writer, who would settle it.
-                        let viewed = if n % 16 == 1 {
+                        let viewed = if n % VIEW_EVERY == 1 {
                             check_view(run, wreck.operation(), &state)
                         } else {
                             Ok(())
                         };
                         let checked = viewed.and_then(|()| {
-                            check(run, wreck.operation(), state, deep, index as u64)
+                            check(run, wreck.operation(), state, depth, index as u64)
                         });
                         match checked {
                             Ok(more) => {
@@ -106,10 +124,14 @@ fn acknowledged_records_survive_every_crash() {
     });
     let failures = failures.into_inner().unwrap();
     let (states, nested) = (states.into_inner(), nested.into_inner());
+    let (deeply, within) = (deeply.into_inner(), within.into_inner());
     println!(
-        "crash states explored: {} ({states} and {nested} after a crash in recovery), of {} workloads, {wrecks} crash points",
+        "crash states explored: {} ({states}, and {nested} after a crash in recovery), of {} workloads, {wrecks} crash points",
         states + nested,
         runs.len(),
+    );
+    println!(
+        "of the first, {deeply} were recovered twice and appended to, {within} crashed in recovery",
     );
     assert!(
         failures.is_empty(),
@@ -121,6 +143,10 @@ fn acknowledged_records_survive_every_crash() {
             states + nested >= 100_000,
             "explored only {}",
             states + nested
+        );
+        assert!(
+            deeply >= states / DEEP_EVERY,
+            "checked only {deeply} deeply"
         );
     }
 }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use ringbolt::disk::sim::{SimDisk, SimOptions, Wreck};
-use ringbolt::{Driver, Engine, Log, LogOptions, Poll, Position, Ticket};
+use ringbolt::{Driver, Engine, Log, LogOptions, Poll, Position};
 
+use crate::watched::{Pending, Watched};
 use crate::workloads::Workload;
 
 /// Where the log lies on the simulated disk.
 pub(crate) const DIR: &str = "/log";
 
-/// A record, and at which operation it was acknowledged (`u64::MAX`: never).
+/// A record, and the last operation before it was acknowledged (`u64::MAX`: never): whoever looks
+/// before the next one begins sees it acknowledged, so a crash in that one must not take it.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) position: Position,
@@ -42,7 +44,7 @@ pub(crate) struct Actor {
     pub(crate) disk: SimDisk,
     pub(crate) log: Option<Log>,
     pub(crate) driver: Option<Driver>,
-    pending: Vec<(usize, usize, Ticket<'static>)>,
+    pending: Arc<Pending>,
     timelines: Vec<Timeline>,
     trims: Vec<(u64, u64, Position)>,
     groups: u64,
@@ -67,7 +69,7 @@ impl Run {
             disk,
             log: None,
             driver: None,
-            pending: Vec::new(),
+            pending: Arc::default(),
             timelines: vec![Timeline {
                 until: u64::MAX,
                 ..Timeline::default()
@@ -98,7 +100,8 @@ impl Actor {
     }
 
     pub(crate) fn open_with(&mut self, options: &LogOptions) {
-        let builder = Engine::builder().disk(Arc::new(self.disk.clone()));
+        let disk = Watched::new(&self.disk, &self.pending);
+        let builder = Engine::builder().disk(Arc::new(disk));
         let (engine, driver) = builder.caller_driven().unwrap();
         self.log = Some(options.open_on(&engine, DIR).unwrap());
         self.driver = Some(driver);
@@ -149,13 +152,16 @@ impl Actor {
             let next = position.to_u64() + (8 + len).div_ceil(8);
             position = Position::from_u64(next);
         }
-        self.pending.push((timeline, first, ticket));
+        self.pending.push(timeline, first, ticket);
     }
 
     /// One turn of the engine; what is acknowledged is noted at once.
     pub(crate) fn turn(&mut self) {
         let driver = self.driver.as_mut().expect("the engine is there");
-        match driver.poll().unwrap() {
+        let poll = driver.poll().unwrap();
+        // Waiting is operations, too: writes complete.
+        self.pending.look(self.disk.operations());
+        match poll {
             Poll::Busy | Poll::Ended => {}
             Poll::Idle => {
                 driver
@@ -186,24 +192,14 @@ impl Actor {
     }
 
     fn note_acks(&mut self) {
-        let now = self.disk.operations();
-        let timelines = &mut self.timelines;
-        self.pending.retain(|(timeline, first, ticket)| {
-            if !ticket.is_done() {
-                return true;
+        self.pending.look(self.disk.operations());
+        for (timeline, first, acked_at) in self.pending.take_acked() {
+            let entries = &mut self.timelines[timeline].entries;
+            let group = entries[first].group;
+            for entry in entries[first..].iter_mut().take_while(|e| e.group == group) {
+                entry.acked_at = acked_at;
             }
-            if ticket.wait().is_ok() {
-                let entries = &mut timelines[*timeline].entries;
-                let group = entries[*first].group;
-                for entry in entries[*first..]
-                    .iter_mut()
-                    .take_while(|e| e.group == group)
-                {
-                    entry.acked_at = now;
-                }
-            }
-            false
-        });
+        }
     }
 
     /// Drives a request that blocks on another thread.
@@ -243,10 +239,7 @@ impl Actor {
         let timeline = self.timelines.len();
         // What was cut off is not waited for; what stays is, in the new course.
         self.note_acks();
-        self.pending.retain(|(_, first, _)| *first < n);
-        for (of, _, _) in &mut self.pending {
-            *of = timeline;
-        }
+        self.pending.cut(n, timeline);
         let old = self.timelines.last_mut().expect("there is one");
         old.until = self.disk.operations();
         let mut new = new;
