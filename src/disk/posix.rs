@@ -86,7 +86,7 @@ impl Queue for Posix {
             return Ok(());
         }
         let mut results: Vec<_> = self.pushed.iter().map(carry_out).collect();
-        sync_once_per_file(&self.pushed, &mut results);
+        sync_once_per_file(&self.pushed, &mut results, fs::sync_data);
         let ended = self.pushed.drain(..).zip(results);
         self.done.extend(ended.map(|(write, result)| Completion {
             token: write.token,
@@ -188,13 +188,17 @@ pub(super) fn descriptor(write: &Write) -> io::Result<BorrowedFd<'_>> {
 
 /// Makes the writes durable that still need it. A sync that fails takes all of its file's writes
 /// with it: which of them it lost is not known.
-fn sync_once_per_file(writes: &[Write], results: &mut [Outcome]) {
+fn sync_once_per_file(
+    writes: &[Write],
+    results: &mut [Outcome],
+    mut sync: impl FnMut(BorrowedFd<'_>) -> io::Result<()>,
+) {
     for first in 0..writes.len() {
         if !matches!(results[first], Ok(true)) {
             continue;
         }
         let file = &writes[first].file;
-        let synced = descriptor(&writes[first]).and_then(fs::sync_data);
+        let synced = descriptor(&writes[first]).and_then(&mut sync);
         let of_this_file = writes[first..].iter().zip(&mut results[first..]);
         for (write, result) in of_this_file {
             if Arc::ptr_eq(&write.file, file) && matches!(result, Ok(true)) {
@@ -212,5 +216,56 @@ pub(super) fn copy(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+    use crate::disk::{Disk as _, Real};
+
+    /// After a sync that failed, the next one of the same file may well succeed, though the kernel
+    /// has dropped what the first was to save: it must not be asked.
+    #[test]
+    fn a_sync_that_failed_is_not_tried_again_for_the_other_writes_of_its_file() {
+        let path = std::env::temp_dir().join(format!("ringbolt-once-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let dir = Real::probe().open_dir(&path).unwrap();
+        let files = ["a", "b", "c"].map(|name| dir.create(name).unwrap());
+        let region = Arc::new(Region::new(4096).unwrap());
+        let writes = [0, 1, 0, 2, 1, 0, 2, 0].map(|file: usize| Write {
+            file: Arc::clone(&files[file]),
+            file_offset: 0,
+            region: Arc::clone(&region),
+            region_offset: 0,
+            len: 4096,
+            token: file as u64,
+        });
+        // The one but last needs no sync, and the last failed by itself.
+        let mut results = [const { Ok(true) }; 8];
+        results[6] = Ok(false);
+        results[7] = Err(io::ErrorKind::StorageFull.into());
+        let mut synced = Vec::new();
+        let bad = files[0].descriptor().unwrap().as_raw_fd();
+        sync_once_per_file(&writes, &mut results, |file| {
+            let again = synced.contains(&file.as_raw_fd());
+            synced.push(file.as_raw_fd());
+            if file.as_raw_fd() == bad && !again {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            Ok(())
+        });
+        assert_eq!(synced.len(), 3, "each file once");
+        for (n, (write, result)) in writes.iter().zip(&results).enumerate() {
+            match (write.token, n, result) {
+                (0, 7, Err(error)) => assert_eq!(error.kind(), io::ErrorKind::StorageFull),
+                (0, _, Err(error)) => assert_eq!(error.raw_os_error(), Some(5)),
+                (1 | 2, _, Ok(false)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

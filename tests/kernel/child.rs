@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use ringbolt::disk::{Disk, Real, RealOptions};
@@ -22,18 +22,12 @@ pub(crate) fn in_child() -> Option<PathBuf> {
     std::env::var_os(CHILD).map(PathBuf::from)
 }
 
-/// The command that runs the test `name` of this file in a child. `dir` is for the log.
-pub(crate) fn command(name: &str, dir: &Path) -> Command {
+/// Runs the test `name` of this file in a child, with `dir` for the log; returns how many records
+/// were acknowledged there. `None`, said aloud, when this machine cannot do it.
+pub(crate) fn run(name: &str, dir: &Path) -> Option<usize> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
-    command.env(CHILD, dir).stdin(Stdio::null());
-    command
-}
-
-/// Runs the test `name` in a child; returns how many records were acknowledged there. `None`, said
-/// aloud, when this machine cannot do it.
-pub(crate) fn run(name: &str, dir: &Path) -> Option<usize> {
-    let output = command(name, dir).output().unwrap();
+    let output = command.env(CHILD, dir).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {text}", output.status);

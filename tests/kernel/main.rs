@@ -1,6 +1,6 @@
 //! A kernel that changes its mind: calls that are refused or cut short from some moment on, by a
 //! seccomp filter or a limit, in a child process, with a log on the real disk above them. And what
-//! the kernel does for a process that was killed.
+//! it keeps for a process that is killed.
 
 #[path = "../rungs/mod.rs"]
 #[allow(dead_code)] // each test uses its part of it
@@ -8,7 +8,7 @@ mod rungs;
 
 mod child;
 mod filter;
-mod killed;
 mod limit;
+mod lock;
 mod refused;
 mod unsynced;
