@@ -84,19 +84,20 @@ impl Durable {
     }
 
     fn reached_now(&self, position: Position) -> Option<Result<Position>> {
+        // Asked before the watermark, which stays where it is from then on: the last that was
+        // brought to disk before the end is on disk.
+        let (failure, finished) = (self.core.failure(), self.core.is_finished());
         let durable = self.core.durable();
         if durable >= position {
             return Some(Ok(durable));
         }
-        if let Some(error) = self.core.failure() {
+        if let Some(error) = failure {
             return Some(Err(error.clone()));
         }
         if self.core.is_forked() {
             return Some(Err(self.core.refused(Refusal::Forked)));
         }
-        self.core
-            .is_finished()
-            .then(|| Err(self.core.closed_error()))
+        finished.then(|| Err(self.core.closed_error()))
     }
 }
 
