@@ -14,6 +14,9 @@ use crate::log::tail::{Refusal, TailAt};
 use crate::sync::atomic::{AtomicU64, Ordering, fence};
 use crate::sync::lock::Mutex;
 
+#[cfg(feature = "sim")]
+pub mod log;
+
 /// Claiming in segments of `end` bytes, without headers or footers.
 pub struct Tail {
     tail: crate::log::tail::Tail,
@@ -60,7 +63,7 @@ impl Tail {
         let shape = Shape::default();
         let mut claim = self
             .tail
-            .claim(HEADER_BYTES + payload.len(), || ())
+            .claim(HEADER_BYTES + payload.len(), |_| ())
             .map_err(name)?;
         claim
             .body_mut(shape, payload.len())
@@ -125,6 +128,32 @@ impl Tail {
     /// Thaws in a generation that is ready.
     pub fn restart(&self, generation: u64) {
         self.tail.restart(generation, 0);
+    }
+
+    /// Thaws where it stood.
+    pub fn thaw(&self, generation: u64, offset: u64) {
+        self.tail.restart(generation, offset);
+    }
+
+    /// Where the tail stands: generation and offset.
+    pub fn now(&self) -> (u64, u64) {
+        let TailAt { generation, offset } = self.tail.now();
+        (generation, offset)
+    }
+
+    /// The ordinal of a generation, as readers of the tail's place look it up.
+    pub fn ordinal(&self, generation: u64) -> Option<u64> {
+        self.tail.ordinal(generation)
+    }
+
+    /// Retires the image of a segment (counted from 0), which must be committed in full. Its memory
+    /// is written to at once, as the next image would.
+    pub fn retire(&self, index: usize) {
+        let image = Arc::clone(&self.images.lock()[index]);
+        assert!(image.retire().is_some(), "nobody pins in this model");
+        // SAFETY: (1) retired without pins, all claims in it committed: the bytes are this thread's;
+        // (2) `images` keeps the image, and nobody else has taken its memory.
+        let _ = unsafe { image.claimed(0..self.end as usize) };
     }
 
     /// Poisons.

@@ -175,3 +175,79 @@ fn a_claimer_that_slept_across_a_truncation_lands_behind_it() {
         assert_eq!(place.0, 20);
     });
 }
+
+#[test]
+fn a_claimer_that_slept_across_a_thaw_is_granted_what_is_there() {
+    explore("freeze and thaw", Some(3), 20, || {
+        let tail = Arc::new(Tail::new(64));
+        let producer = {
+            let tail = Arc::clone(&tail);
+            thread::spawn(move || tail.append(b"a"))
+        };
+        let (generation, cut) = tail.freeze();
+        // Whatever sleepers still add to a frozen word, the tail stands where it stood.
+        assert_eq!(tail.now(), (generation, cut));
+        tail.thaw(generation, cut);
+        let mut places = vec![(tail.append(b"z").unwrap(), b"z".to_vec())];
+        match producer.join().unwrap() {
+            Ok(place) => places.push((place, b"a".to_vec())),
+            Err(refusal) => assert_eq!(refusal, "frozen"),
+        }
+        check(&tail, 1, &places);
+        assert_eq!(tail.scan(0).1, 24 * places.len() as u64, "no hole");
+    });
+}
+
+/// There are four slots in a model. The fifth generation takes the first one's, while a producer
+/// that may still believe in the first is on its way.
+#[test]
+fn a_slot_is_used_again_under_a_claimer_that_slept() {
+    explore("slot reuse", Some(2), 100, || {
+        let tail = Arc::new(Tail::new(24));
+        for _ in 0..3 {
+            tail.ready();
+        }
+        let mut places = vec![(tail.append(b"12345678").unwrap(), b"12345678".to_vec())];
+        let producer = {
+            let tail = Arc::clone(&tail);
+            thread::spawn(move || tail.append(b"abcdefgh").unwrap())
+        };
+        // The first generation is full, and committed.
+        assert_eq!(tail.scan(0).1, 24);
+        tail.retire(0);
+        tail.ready();
+        for _ in 0..3 {
+            places.push((tail.append(b"12345678").unwrap(), b"12345678".to_vec()));
+        }
+        places.push((producer.join().unwrap(), b"abcdefgh".to_vec()));
+        let ordinals: BTreeSet<_> = places.iter().map(|((ordinal, _), _)| *ordinal).collect();
+        assert_eq!(ordinals, BTreeSet::from([10, 20, 30, 40, 50]));
+        for index in 1..5 {
+            assert_eq!(tail.scan(index).0.len(), 1);
+        }
+    });
+}
+
+/// Who looks a generation's ordinal up while its slot goes to another one gets the right one or none.
+#[test]
+fn the_ordinal_of_a_slot_that_is_used_again_is_never_the_other_ones() {
+    explore("ordinal", None, 10, || {
+        let tail = Arc::new(Tail::new(24));
+        for _ in 0..3 {
+            tail.ready();
+        }
+        tail.append(b"12345678").unwrap();
+        let looker = {
+            let tail = Arc::clone(&tail);
+            thread::spawn(move || {
+                let (first, fifth) = (tail.ordinal(1), tail.ordinal(5));
+                assert!(first.is_none_or(|ordinal| ordinal == 10), "{first:?}");
+                assert!(fifth.is_none_or(|ordinal| ordinal == 50), "{fifth:?}");
+            })
+        };
+        tail.retire(0);
+        tail.ready();
+        looker.join().unwrap();
+        assert_eq!((tail.ordinal(1), tail.ordinal(5)), (None, Some(50)));
+    });
+}

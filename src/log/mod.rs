@@ -3,7 +3,7 @@
 //! [`Log`] is the handle; the rooms behind it: `tail` (claiming), `persist` (group commit),
 //! [`read`], `recover`, `make` (segments ahead and behind), `hold` (files, while they are read).
 
-mod append;
+pub(crate) mod append;
 pub(crate) mod core;
 mod cuts;
 pub(crate) mod frame;
@@ -20,7 +20,7 @@ pub(crate) mod segment;
 mod stats;
 #[allow(unsafe_code)]
 pub(crate) mod tail;
-mod ticket;
+pub(crate) mod ticket;
 mod view;
 mod watch;
 
