@@ -54,6 +54,19 @@ fn a_ticket_that_outlives_the_log_tells_what_became_of_its_record() {
     });
 }
 
+/// The watermark rises over a cut: whoever sees it risen sees the cut.
+#[test]
+fn a_ticket_whose_record_was_cut_is_never_told_that_it_is_on_disk() {
+    explore("cut", Some(3), 10, || {
+        let (log, mut persister) = open(64, 64);
+        let ticket = log.append(b"12345678").unwrap().into_owned();
+        thread::spawn(move || {
+            assert_eq!(ticket.wait().unwrap_err().kind(), ErrorKind::Cut);
+        });
+        persister.cut_all(2 * FRAME);
+    });
+}
+
 #[test]
 fn the_last_of_two_handles_closes_whichever_it_is() {
     explore("two handles", Some(2), 100, || {

@@ -184,6 +184,13 @@ fn a_claimer_that_slept_across_a_thaw_is_granted_what_is_there() {
             let tail = Arc::clone(&tail);
             thread::spawn(move || tail.append(b"a"))
         };
+        let looker = {
+            let tail = Arc::clone(&tail);
+            thread::spawn(move || {
+                let (generation, offset) = tail.now();
+                assert!(generation == 1 && offset <= 48, "{generation}:{offset}");
+            })
+        };
         let (generation, cut) = tail.freeze();
         // Whatever sleepers still add to a frozen word, the tail stands where it stood.
         assert_eq!(tail.now(), (generation, cut));
@@ -194,6 +201,7 @@ fn a_claimer_that_slept_across_a_thaw_is_granted_what_is_there() {
             Err(refusal) => assert_eq!(refusal, "frozen"),
         }
         check(&tail, 1, &places);
+        looker.join().unwrap();
         assert_eq!(tail.scan(0).1, 24 * places.len() as u64, "no hole");
     });
 }

@@ -188,6 +188,13 @@ impl Persister {
         core.committed_by_persister(from);
     }
 
+    /// Cuts off everything that was appended: the log goes on at `to`, which is on disk.
+    pub fn cut_all(&mut self, to: u64) {
+        self.core.cuts.add(position(0)..position(to));
+        self.core.set_durable(position(to));
+        self.core.durable_waiters.wake(position(to).to_u64());
+    }
+
     /// Ends without having closed the log, as when the engine goes before it.
     pub fn die(self) {
         self.core.fail(Error::new(ErrorKind::Closed, "it ended"));

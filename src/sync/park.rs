@@ -36,7 +36,9 @@ impl Parker {
     pub(crate) fn park(&self, deadline: Option<Instant>) -> bool {
         loop {
             // ORDERING: pairs with the release in `wake_by_ref`: what the waker did before it
-            // woke this thread is seen after the sleep.
+            // woke this thread is seen after the sleep. No model kills the two: wakers are taken from
+            // under a lock, and the sleeper looks again under the same. They may stay, so that a
+            // parker keeps its word without one.
             if self.woken.swap(false, Ordering::Acquire) {
                 return true;
             }

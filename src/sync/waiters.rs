@@ -105,6 +105,8 @@ impl Waiters {
 
     /// Wakes everybody: the log failed, closed, or changed beneath them.
     pub(crate) fn wake_all(&self) {
+        // ORDERING: the lock that `wake_slow` takes in any case orders this against `register`; no
+        // model kills the fence. It may stay: this is how a log ends.
         // Nobody registers for the largest number itself, which stands for "nobody".
         fence(Ordering::SeqCst);
         self.wake_slow(u64::MAX - 1);

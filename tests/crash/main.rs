@@ -34,6 +34,8 @@ const STATES: usize = 80_000;
 const DEEP_EVERY: usize = 4;
 /// And every so many-th of those is crashed in the middle of its recovery as well.
 const NESTED_EVERY: usize = 3;
+/// Every so many-th is looked at by a reader first.
+const VIEW_EVERY: usize = 16;
 
 #[test]
 fn acknowledged_records_survive_every_crash() {
@@ -95,7 +97,7 @@ fn acknowledged_records_survive_every_crash() {
                         deeply.fetch_add(usize::from(depth != Depth::Once), Ordering::Relaxed);
                         within.fetch_add(usize::from(depth == Depth::Nested), Ordering::Relaxed);
                         // Before the log is opened by a writer, who would settle it.
-                        let viewed = if n % 16 == 1 {
+                        let viewed = if n % VIEW_EVERY == 1 {
                             check_view(run, wreck.operation(), &state)
                         } else {
                             Ok(())

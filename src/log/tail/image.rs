@@ -185,7 +185,9 @@ impl Image {
     /// Tries to keep the memory as it is; fails once the image was retired.
     #[inline]
     pub(crate) fn pin(&self) -> bool {
-        // ORDERING: acquire, so that nothing of the reading moves before the pin.
+        // ORDERING: acquire, so that nothing of the reading moves before the pin. No model kills it:
+        // a pin that is granted precedes the swap in `retire`, which the unpin then orders. It may
+        // stay: an addition with a lock prefix, or its like, is paid for anyway.
         if self.pins.fetch_add(1, Ordering::Acquire) & RETIRED == 0 {
             return true;
         }
@@ -215,6 +217,8 @@ impl Image {
         {
             return self.memory.lock().take();
         }
+        // ORDERING: acquire, for the freeing below, pairing with the release in `unpin`. No model kills
+        // it, since the models do not see memory being freed.
         if self.pins.fetch_or(RETIRED | DETACHED, Ordering::AcqRel) & !(RETIRED | DETACHED) == 0 {
             // The pin went between the two: it did not see that it was the last.
             drop(self.memory.lock().take());

@@ -176,6 +176,8 @@ impl Tail {
         &self,
         take: impl Fn(TailAt, u64) -> Option<u64>,
     ) -> Option<Claimed<'_>> {
+        // ORDERING: acquire here and in the swap, for the slot. No model kills them: the caller made
+        // all slots ready itself. They may stay, since who else calls this need not be proved then.
         let mut word = Word(self.word.get().load(Ordering::Acquire));
         loop {
             let from = word.offset_units();
@@ -185,7 +187,6 @@ impl Tail {
             let room = (self.end_units - from) * UNIT_BYTES;
             let units = take(self.at(word), room)? / UNIT_BYTES;
             debug_assert!(units > 0 && units * UNIT_BYTES <= room);
-            // ORDERING: acquire, for the slot.
             match self.word.get().compare_exchange_weak(
                 word.0,
                 word.0 + units,
@@ -264,6 +265,8 @@ impl Tail {
     pub(crate) fn ready(&self, generation: u64, image: Arc<Image>) {
         let slot = &self.slots[generation as usize % SLOTS];
         // Between the two generations the slot has none: see `ordinal`.
+        // ORDERING: the release of the ordinal behind it covers this one, too; no model kills it. It
+        // may stay: it is off the hot path.
         slot.ready.store(0, Ordering::Release);
         slot.ordinal.store(image.ordinal(), Ordering::Release);
         slot.image.with_mut(|place| {
@@ -325,11 +328,14 @@ impl Tail {
 
     /// Stops claims for good; says where the tail then stands.
     pub(crate) fn close(&self) -> TailAt {
+        // ORDERING: it hands nothing over, and what it returns is in the word itself: no model kills
+        // it. It may stay: it happens once.
         self.at(Word(self.word.get().fetch_or(CLOSED, Ordering::AcqRel)))
     }
 
     /// Stops claims for good: the log failed.
     pub(crate) fn poison(&self) {
+        // ORDERING: as in `close`: the failure itself is published by its own cell.
         self.word.get().fetch_or(POISONED, Ordering::AcqRel);
     }
 
@@ -354,7 +360,8 @@ impl Tail {
     pub(crate) fn ordinal(&self, generation: u64) -> Option<u64> {
         let slot = &self.slots[generation as usize % SLOTS];
         // ORDERING: acquire, pairing with `ready`'s two releases; unchanged around the ordinal, the
-        // generation is the one that the ordinal belongs to.
+        // generation is the one that the ordinal belongs to. The second look is ordered by the look at
+        // the ordinal already: its own acquire, which no model kills, costs nothing.
         let ready = slot.ready.load(Ordering::Acquire);
         let ordinal = slot.ordinal.load(Ordering::Acquire);
         let unchanged = slot.ready.load(Ordering::Acquire) == ready;
