@@ -20,7 +20,7 @@ pub(crate) struct Share {
 }
 
 impl Budget {
-    pub(super) fn new(limit_bytes: u64) -> Arc<Self> {
+    pub(crate) fn new(limit_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             limit_bytes,
             taken_bytes: AtomicU64::new(0),

@@ -420,26 +420,35 @@ impl Core {
         if self.options.durability == Durability::Memory && !self.is_forked() {
             return Some(self.failure().map_or(Ok(at), |error| Err(error.clone())));
         }
-        if end <= self.durable() {
-            if self.cuts.hold(at) {
-                return Some(Err(Error::new(
-                    ErrorKind::Cut,
-                    "the record was cut off before it was acknowledged",
-                )
-                .at_position(at)));
-            }
-            return Some(Ok(at));
+        if let Some(verdict) = self.on_disk(at, end) {
+            return Some(verdict);
         }
-        if let Some(error) = self.failure() {
-            return Some(Err(error.clone()));
+        let ended = if let Some(error) = self.failure() {
+            error.clone()
+        } else if self.is_forked() {
+            self.refused(Refusal::Forked)
+        } else if self.is_finished() {
+            self.closed_error()
+        } else {
+            return None;
+        };
+        // Once more: it may have come to disk just before the end, where the watermark stays.
+        Some(self.on_disk(at, end).unwrap_or(Err(ended)))
+    }
+
+    /// The verdict on a record up to whose end the log is on disk.
+    fn on_disk(&self, at: Position, end: Position) -> Option<Result<Position>> {
+        if end > self.durable() {
+            return None;
         }
-        if self.is_forked() {
-            return Some(Err(self.refused(Refusal::Forked)));
+        if self.cuts.hold(at) {
+            return Some(Err(Error::new(
+                ErrorKind::Cut,
+                "the record was cut off before it was acknowledged",
+            )
+            .at_position(at)));
         }
-        if self.is_finished() {
-            return Some(Err(self.closed_error()));
-        }
-        None
+        Some(Ok(at))
     }
 
     /// Whether this is a forked child of the process that opened the log.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, Region};
+use crate::engine::Budget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::append::{self, Patience};
 use crate::log::core::{Core, CoreParts, Request, Segments};
@@ -50,13 +51,14 @@ pub fn open(end: u64, room: u64) -> (Log, Persister) {
     disk.create_dir("/log".as_ref()).expect("a new disk");
     let tail = Tail::new(0, end).expect("memory");
     let memory = Arc::new(Region::new(end as usize).expect("memory"));
-    let image = Arc::new(Image::new(ORDINAL, Seed::new(1), memory));
+    let image = Arc::new(Image::new(ORDINAL, Seed::new(1), memory, 0));
     let parker = Parker::new();
     let core = Arc::new(Core::new(CoreParts {
         path: "/log".into(),
         log_id: LogId::default(),
         dir: disk.open_dir("/log".as_ref()).expect("it was made"),
         options: LogOptions::new(),
+        share: Budget::new(u64::MAX).take(0).expect("there is no bound"),
         tail,
         engine: parker.waker(),
         segments: Segments::default(),
