@@ -22,7 +22,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use log::maintain;
 pub use log::{
     Acknowledged, Batch, BatchIter, Claim, Cold, Durability, Durable, From, Log, LogOptions,
-    LogView, Next, Position, Preallocation, ReadOptions, Reader, Record, SealedSegment,
+    LogView, Next, Position, Preallocation, ReadMany, ReadOptions, Reader, Record, SealedSegment,
     SharedRecord, Stats, Ticket, ViewReader, ViewRecord, Visibility,
 };
 

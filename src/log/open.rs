@@ -13,6 +13,7 @@ use crate::log::make::{self, Plan, Spares};
 use crate::log::options::{LogOptions, Preallocation};
 use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
 use crate::log::position::{ORDINAL_MAX, Position};
+use crate::log::read::ReadPool;
 use crate::log::recover::{self, Found, LOCK_NAME, Recovered, Tail as Recovery};
 use crate::log::segment::{self, Header, Link, frames_of};
 use crate::log::tail::Tail;
@@ -60,6 +61,7 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
         tail,
         engine: engine.waker().clone(),
         segments: opening.segments(&found, &begun),
+        reads: ReadPool::new(Arc::clone(disk), options.read_buffer_bytes),
         start: found.log_start.max(first_of(&found, &begun)),
         durable: begun.at,
     }));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, Segment};
 use crate::log::position::Position;
+use crate::log::read::cold::Pace;
 use crate::log::read::current::Current;
 use crate::log::read::look::{Sight, end_of};
 use crate::log::read::need::Need;
@@ -33,6 +34,8 @@ pub(crate) struct Cursor {
     durable: Position,
     pub(super) segment: Option<Arc<Segment>>,
     pub(super) source: Source,
+    /// How much the next source may read at once: reading goes on from one segment to the next.
+    pub(super) pace: Pace,
     /// The frame at hand, not all of whose records were taken.
     pub(super) current: Option<Current>,
 }
@@ -78,6 +81,7 @@ impl Cursor {
             skip_to: Position::MIN,
             segment: None,
             source: Source::None,
+            pace: Pace::START,
             current: None,
         }
     }
@@ -88,8 +92,14 @@ impl Cursor {
         self.landing = landing;
         self.skip_to = Position::MIN;
         self.source = Source::None;
+        self.pace = Pace::START;
         self.segment = None;
         self.current = None;
+    }
+
+    /// Lets go of everything, its place included.
+    pub(super) fn leave(&mut self) {
+        self.jump(Position::MIN, Landing::Reached);
     }
 
     /// Gives back what keeps memory from being reused.
@@ -243,7 +253,7 @@ impl Cursor {
 
     /// What the reader stood on was cut off; it goes on behind the cut.
     #[cold]
-    fn cut(&mut self) -> Error {
+    pub(super) fn cut(&mut self) -> Error {
         let was = self.position;
         let next = self
             .core
@@ -276,9 +286,10 @@ impl Cursor {
             .cloned();
         let Some(segment) = next else { return false };
         let first = segment.first();
-        let skip_to = self.skip_to;
+        let (skip_to, pace) = (self.skip_to, self.source.pace());
         self.jump(first, Landing::Reached);
         self.skip_to = skip_to;
+        self.pace = pace;
         self.segment = Some(segment);
         true
     }

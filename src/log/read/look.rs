@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::core::Segment;
+use crate::log::core::{Core, Segment};
 use crate::log::frame::{self, Check, NoFrame};
 use crate::log::position::Position;
-use crate::log::read::cold::FileWindow;
+use crate::log::read::cold::{FileWindow, Pace};
 use crate::log::read::cursor::{Cursor, Landing};
 use crate::log::read::options::Cold;
 use crate::log::read::source::{Found, Source, What};
@@ -48,15 +48,16 @@ impl Cursor {
                 return Ok(());
             }
         }
-        let block = u64::from(self.core.dir.block_size().max(segment.header.block_bytes));
+        let (block, pool) = (block_bytes(&self.core, segment), &self.core.reads);
         let window = match self.cold {
-            Cold::Mapped if segment.is_sealed() => FileWindow::mapped(segment, block).transpose(),
-            _ => None,
+            Cold::Mapped if segment.is_sealed() => FileWindow::mapped(segment, block, pool),
+            _ => Ok(None),
         };
         let window = window
-            .unwrap_or_else(|| FileWindow::direct(Arc::clone(&segment.file), block))
-            .map_err(|error| self.unreadable(error))?;
-        self.source = Source::File(window);
+            .map_err(|error| self.about_file(Error::io("mapping a segment", error)))?
+            .unwrap_or_else(|| FileWindow::direct(Arc::clone(&segment.file), block, pool));
+        let pace = std::mem::replace(&mut self.pace, Pace::START);
+        self.source = Source::File(window.at_pace(pace));
         Ok(())
     }
 
@@ -147,7 +148,7 @@ impl Cursor {
                 }
                 window
                     .load(offset, need, limit)
-                    .map_err(|error| self.unreadable(error))?;
+                    .map_err(|unread| self.about_file(unread.into()))?;
                 let Source::File(window) = &self.source else {
                     return Ok(Err(NoFrame::Empty));
                 };
@@ -169,16 +170,7 @@ impl Cursor {
 
     /// Up to where the file holds what was acknowledged.
     pub(super) fn readable_to(&self, segment: &Segment) -> u64 {
-        let end = end_of(segment);
-        if segment.is_sealed() {
-            return end;
-        }
-        let durable = self.core.durable();
-        if durable.segment() > segment.ordinal() {
-            end
-        } else {
-            durable.offset_bytes().min(end)
-        }
+        readable_to(&self.core, segment)
     }
 
     fn first_bytes(&self) -> u64 {
@@ -200,15 +192,34 @@ impl Cursor {
     }
 
     #[cold]
-    fn unreadable(&self, error: std::io::Error) -> Error {
-        self.about_file(Error::io("reading a segment", error))
-    }
-
     fn about_file(&self, error: Error) -> Error {
-        let name = segment::file_name(self.position.segment());
-        error
-            .at_path(self.core.path.join(name))
-            .at_position(self.position)
+        about_file(&self.core, self.position, error)
+    }
+}
+
+/// The error, naming the file that should have the position.
+#[cold]
+pub(super) fn about_file(core: &Core, position: Position, error: Error) -> Error {
+    let name = segment::file_name(position.segment());
+    error.at_path(core.path.join(name)).at_position(position)
+}
+
+/// What direct reads of the segment's file must be aligned to.
+pub(super) fn block_bytes(core: &Core, segment: &Segment) -> u64 {
+    u64::from(core.dir.block_size().max(segment.header.block_bytes))
+}
+
+/// Up to where the segment's file holds what was acknowledged.
+pub(super) fn readable_to(core: &Core, segment: &Segment) -> u64 {
+    let end = end_of(segment);
+    if segment.is_sealed() {
+        return end;
+    }
+    let durable = core.durable();
+    if durable.segment() > segment.ordinal() {
+        end
+    } else {
+        durable.offset_bytes().min(end)
     }
 }
 

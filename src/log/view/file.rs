@@ -6,7 +6,7 @@ use crate::disk::{Dir, LockMode, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::{self, Check, NoFrame, Seed};
 use crate::log::position::Position;
-use crate::log::read::{FileWindow, Found};
+use crate::log::read::{FileWindow, Found, ReadPool};
 use crate::log::segment::{self, Footer, Header};
 
 /// Bytes at the begin of a segment that hold its header.
@@ -36,8 +36,12 @@ impl SegmentFile {
             return Ok(None);
         }
         let len = file.len().map_err(at)?;
-        let mut window = FileWindow::direct(file, u64::from(dir.block_size())).map_err(at)?;
-        window.load(0, HEADER_BYTES, HEADER_BYTES).map_err(at)?;
+        // Nothing is read ahead: what is not proven yet may be written in the next moment.
+        let block = u64::from(dir.block_size());
+        let mut window = FileWindow::direct(file, block, &ReadPool::none());
+        window
+            .load(0, HEADER_BYTES, HEADER_BYTES)
+            .map_err(|unread| about(dir, ordinal, unread.into()))?;
         let parsed = Header::parse(window.from(0)).map_err(|error| about(dir, ordinal, error))?;
         match parsed {
             Some(header) if header.ordinal == ordinal => {
@@ -70,7 +74,7 @@ impl SegmentFile {
         self.window.forget(0);
         self.window
             .load(begin, block, self.header.segment_bytes)
-            .map_err(|error| about(dir, self.header.ordinal, Error::io("reading", error)))?;
+            .map_err(|unread| about(dir, self.header.ordinal, unread.into()))?;
         let footer = Footer::parse(self.window.from(begin)).filter(|footer| {
             (footer.log_id, footer.ordinal, footer.salt)
                 == (self.header.log_id, self.header.ordinal, self.header.salt)
@@ -96,9 +100,8 @@ impl SegmentFile {
             }
             let range = offset..offset + need;
             if !self.window.has(&range) {
-                self.window.load(offset, need, limit).map_err(|error| {
-                    about(dir, ordinal, Error::io("reading a segment", error))
-                        .at_position(Position::new(ordinal, offset))
+                self.window.load(offset, need, limit).map_err(|unread| {
+                    about(dir, ordinal, unread.into()).at_position(Position::new(ordinal, offset))
                 })?;
                 if !self.window.has(&range) {
                     return Ok(Err(NoFrame::Bad));
