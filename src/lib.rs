@@ -22,8 +22,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use log::maintain;
 pub use log::{
     Acknowledged, Batch, BatchIter, Claim, Cold, Durability, Durable, From, Log, LogOptions,
-    LogView, Next, NextBatch, Position, Preallocation, ReadOptions, Reader, Record, SealedSegment,
-    SharedRecord, Stats, Ticket, ViewReader, ViewRecord, Visibility,
+    LogView, Next, NextBatch, Position, Preallocation, ReadMany, ReadOptions, Reader, Record,
+    SealedSegment, SharedRecord, Stats, Ticket, ViewReader, ViewRecord, Visibility,
 };
 
 #[cfg(doctest)]

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ringbolt::{Engine, ErrorKind, From, Log, LogOptions, Result};
+use ringbolt::{Cold, Engine, ErrorKind, From, Log, LogOptions, ReadOptions, Result};
 
 /// One fork at a time: another test's threads and descriptors are not copied.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -138,6 +138,10 @@ fn calls_are_refused(log: &Log) {
         now("truncate_async", log.truncate_async(position)),
     );
     forked("reader", log.reader(From::Start));
+    forked(
+        "read_many",
+        log.read_many([position]).next().expect("an answer"),
+    );
     forked("close", log.close());
     forked("close_async", now("close_async", log.close_async()));
     // What needs no engine only tells what it knew.
@@ -208,6 +212,44 @@ fn what_was_under_way_stays_the_parents() {
     );
     log.close().unwrap();
     assert_eq!(called.load(Ordering::SeqCst), 1);
+}
+
+/// Reads that are on their way into a parent's memory are the parent's.
+#[test]
+fn reads_under_way_stay_the_parents() {
+    let _alone = ALONE.lock();
+    let folder = Folder::new("reads");
+    let log = options().open(folder.log()).unwrap();
+    let positions: Vec<_> = (0..900u32)
+        .map(|number| {
+            let record = [number.to_le_bytes(); 2000];
+            log.append(record.as_flattened()).unwrap().position()
+        })
+        .collect();
+    log.flush().unwrap();
+    let direct = ReadOptions::new().cold(Cold::Direct);
+    let mut reader = log.reader_with(From::Start, direct).unwrap();
+    let mut many = log.read_many(positions[..200].to_vec());
+    // Far enough that several windows are ahead of the one and several reads ahead of the other.
+    for number in 0..100u32 {
+        assert_eq!(reader.next().unwrap()[..4], number.to_le_bytes());
+        assert_eq!(many.next().unwrap().unwrap()[..4], number.to_le_bytes());
+    }
+    let (mut reader, mut many) = (Some(reader), Some(many));
+    in_child(&folder, || {
+        forked("a reader", reader.as_mut().unwrap().next().map(drop));
+        forked("many reads", many.as_mut().unwrap().next().unwrap());
+        drop((reader.take(), many.take()));
+    });
+    let (mut reader, mut many) = (reader.unwrap(), many.unwrap());
+    for number in 100..900u32 {
+        assert_eq!(reader.next().unwrap()[..4], number.to_le_bytes());
+    }
+    for number in 100..200u32 {
+        assert_eq!(many.next().unwrap().unwrap()[..4], number.to_le_bytes());
+    }
+    assert!(many.next().is_none());
+    log.close().unwrap();
 }
 
 /// A child that lets everything go, or ends as processes do, changes nothing either.

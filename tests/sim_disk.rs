@@ -10,7 +10,8 @@ use ringbolt::disk::sim::{
     Cut, EIO, ENOSPC, Fault, Mode, OpClass, Replay, Schedule, SimDisk, SimOptions, Subset,
 };
 use ringbolt::disk::{
-    AlignedBuf, Completion, Dir, Disk, File, LockMode, OpenMode, PathKind, Queue, Region, Write,
+    AlignedBuf, Completion, Dir, Disk, File, LockMode, OpenMode, PathKind, Queue, Read, ReadDone,
+    Region, Write,
 };
 
 const BLOCK: usize = 4096;
@@ -251,6 +252,83 @@ fn schedules_decide_when_and_in_which_order_writes_complete() {
     let random = orders(Schedule::Random);
     assert!(random.len() > 10, "{random:?}");
     assert_eq!(random, orders(Schedule::Random), "repeatable");
+}
+
+/// The order in which eight reads complete.
+fn order_of_reads(schedule: Schedule, seed: u64) -> Vec<u64> {
+    let disk = SimOptions::new().seed(seed).schedule(schedule).build();
+    let file = open(&disk).create("a").unwrap();
+    file.allocate(8 * BLOCK as u64).unwrap();
+    let mut queue = disk.reads(8);
+    for token in 0..8 {
+        queue.push(read(&file, token));
+    }
+    let mut done = Vec::new();
+    while queue.outstanding() > 0 {
+        queue.wait();
+        queue.reap(&mut done);
+    }
+    done.iter().map(|done| done.token).collect()
+}
+
+fn read(file: &Arc<dyn File>, token: u64) -> Read {
+    Read {
+        file: Arc::clone(file),
+        file_offset: token * BLOCK as u64,
+        buffer: block(0),
+        range: 0..BLOCK,
+        token,
+    }
+}
+
+#[test]
+fn reads_complete_in_any_order_that_a_seed_repeats() {
+    let in_order = Vec::from_iter(0..8);
+    assert_eq!(order_of_reads(Schedule::Eager, 1), in_order);
+    assert_eq!(order_of_reads(Schedule::Lazy, 1), in_order);
+    let orders: BTreeSet<_> = (0..20)
+        .map(|seed| {
+            let order = order_of_reads(Schedule::Random, seed);
+            assert_eq!(order, order_of_reads(Schedule::Random, seed));
+            order
+        })
+        .collect();
+    assert!(orders.len() > 10, "{orders:?}");
+}
+
+#[test]
+fn a_read_of_a_queue_fails_by_plan_alone_and_after_a_crash() {
+    let disk = SimDisk::new(3);
+    let file = open(&disk).create("a").unwrap();
+    file.allocate(8 * BLOCK as u64).unwrap();
+    let mut queue = disk.reads(8);
+    disk.fail(Fault::once(
+        OpClass::Read,
+        disk.count(OpClass::Read) + 3,
+        EIO,
+    ));
+    for token in 0..8 {
+        queue.push(read(&file, token));
+    }
+    let mut done = Vec::new();
+    while queue.outstanding() > 0 {
+        queue.wait();
+        queue.reap(&mut done);
+    }
+    let failed = |done: &Vec<ReadDone>| done.iter().filter(|d| d.result.is_err()).count();
+    assert_eq!((done.len(), failed(&done)), (8, 1));
+    assert_eq!(disk.count(OpClass::Read), 8);
+    // On their way when the crash comes, and begun after it.
+    done.clear();
+    queue.push(read(&file, 0));
+    queue.submit();
+    disk.crash_now();
+    queue.push(read(&file, 1));
+    while queue.outstanding() > 0 {
+        queue.wait();
+        queue.reap(&mut done);
+    }
+    assert_eq!((done.len(), failed(&done)), (2, 2));
 }
 
 #[test]

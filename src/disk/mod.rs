@@ -1,9 +1,10 @@
 //! What a log needs of a disk, shaped on completions.
 //!
-//! Four small traits: a [`Disk`] opens directories and makes queues; a [`Dir`] holds files; a
+//! Five small traits: a [`Disk`] opens directories and makes queues; a [`Dir`] holds files; a
 //! [`File`] is read, allocated and locked; a [`Queue`] carries the log's writes: they are pushed,
 //! submitted together, and complete in any order. **A write that completed is durable**, on every
-//! rung of the ladder of fallbacks: how (`O_DSYNC`, a sync after it) is the disk's affair.
+//! rung of the ladder of fallbacks: how (`O_DSYNC`, a sync after it) is the disk's affair. A
+//! [`ReadQueue`] does the same for reads that need depth.
 //!
 //! Three kinds of disk implement them: [`real`](Real) over io_uring or plain calls, and the
 //! simulated one (feature `sim`), which reorders, tears, drops and fails whatever the real one can.
@@ -20,9 +21,13 @@ use std::time::Duration;
 pub mod sim;
 
 pub use crate::sys::mem::{AlignedBuf, FileMap, Region};
+pub use read::{Read, ReadDone, ReadQueue};
 pub use real::{Real, RealOptions};
 
+pub(crate) use read::PlainReads;
+
 mod posix;
+mod read;
 mod real;
 #[allow(unsafe_code)]
 mod uring;
@@ -40,6 +45,13 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
 
     /// Makes a queue. Called on the thread that will own it: one ring, one thread.
     fn queue(&self) -> io::Result<Box<dyn Queue>>;
+
+    /// Makes a queue of reads, of which at most `depth` are on their way at once; more wait in it.
+    /// Without a better way: plain calls, one after the other.
+    fn reads(&self, depth: usize) -> Box<dyn ReadQueue> {
+        let _ = depth;
+        Box::new(PlainReads::new("this disk has no other way to read"))
+    }
 
     /// Nanoseconds since 1970, from the wall clock, which may jump.
     fn now_unix_ns(&self) -> u64;
@@ -285,7 +297,7 @@ pub trait Queue: fmt::Debug {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rung {
-    /// What carries the writes.
+    /// What carries the writes, or reads.
     pub backend: BackendKind,
     /// Whether all memory that was announced is registered with the kernel. Before any was, whether
     /// it can be at all: the limit on locked memory shows with the first log.
@@ -306,13 +318,13 @@ impl Rung {
     }
 }
 
-/// What carries the writes.
+/// What carries the writes, or reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackendKind {
     /// io_uring.
     Uring,
-    /// `pwrite` and its relatives.
+    /// `pwrite`, `pread` and their relatives.
     Posix,
     /// The simulated disk.
     Sim,

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::posix::Posix;
-use super::uring::Uring;
+use super::uring::{Uring, UringReads};
 use super::{
     Access, BackendKind, Dir, DirEntry, Disk, File, FileMap, LockMode, OpenMode, PathKind,
-    PathStat, Queue, Rung, Watch,
+    PathStat, PlainReads, Queue, ReadQueue, Rung, Watch,
 };
 use crate::sys::event::Bell;
 use crate::sys::fs::{self, Durably, How, Kind};
@@ -73,6 +73,14 @@ impl Real {
     pub fn with(options: RealOptions) -> Self {
         Self { options }
     }
+
+    /// What `make` makes of io_uring, or why there is none.
+    fn ring<T>(&self, make: impl FnOnce() -> io::Result<T>) -> Result<T, String> {
+        if !self.options.uring {
+            return Err("io_uring was turned off".into());
+        }
+        make().map_err(|error| format!("no io_uring: {error}"))
+    }
 }
 
 impl Disk for Real {
@@ -114,16 +122,19 @@ impl Disk for Real {
 
     fn queue(&self) -> io::Result<Box<dyn Queue>> {
         let bell = Bell::new()?;
-        let reason = if self.options.uring {
-            match Uring::new(Arc::clone(&bell), self.options.register) {
-                Ok(uring) => return Ok(Box::new(uring)),
-                Err(error) => format!("no io_uring: {error}"),
-            }
-        } else {
-            "io_uring was turned off".into()
+        let reason = match self.ring(|| Uring::new(Arc::clone(&bell), self.options.register)) {
+            Ok(uring) => return Ok(Box::new(uring)),
+            Err(reason) => reason,
         };
         let rung = Rung::new(BackendKind::Posix, false, Some(reason));
         Ok(Box::new(Posix::new(bell, rung)))
+    }
+
+    fn reads(&self, depth: usize) -> Box<dyn ReadQueue> {
+        match self.ring(|| UringReads::new(depth)) {
+            Ok(uring) => Box::new(uring),
+            Err(reason) => Box::new(PlainReads::new(reason)),
+        }
     }
 
     fn now_unix_ns(&self) -> u64 {

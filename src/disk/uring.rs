@@ -31,9 +31,12 @@ use crate::sync::atomic::Ordering;
 use crate::sys::event::Bell;
 use crate::sys::mem::WipedOnFork;
 
+mod reads;
 mod ring;
 mod slots;
 mod tables;
+
+pub(super) use reads::UringReads;
 
 /// The queue of a ring, or of plain calls once the ring was refused.
 pub(super) struct Uring {

@@ -19,6 +19,7 @@ use crate::log::cuts::Cuts;
 use crate::log::hold::{Absent, Held};
 use crate::log::options::{Durability, LogOptions};
 use crate::log::position::Position;
+use crate::log::read::ReadPool;
 use crate::log::segment::{Header, LogId, TimeIndex};
 use crate::log::stats::Counters;
 use crate::log::tail::claim::Claimed;
@@ -67,6 +68,8 @@ pub(crate) struct Core {
     /// The next segment could not be made: the disk is full.
     pub(crate) full: AtomicBool,
     pub(crate) segments: RwLock<Segments>,
+    /// The memory of direct reads, and their queues.
+    pub(crate) reads: Arc<ReadPool>,
     pub(crate) requests: Mutex<VecDeque<Request>>,
     /// Wakes the engine's thread.
     pub(crate) engine: Waker,
@@ -265,6 +268,7 @@ pub(crate) struct CoreParts {
     pub(crate) share: Share,
     pub(crate) engine: Waker,
     pub(crate) segments: Segments,
+    pub(crate) reads: Arc<ReadPool>,
     pub(crate) start: Position,
     pub(crate) durable: Position,
 }
@@ -293,6 +297,7 @@ impl Core {
             finished: AtomicBool::new(false),
             full: AtomicBool::new(false),
             segments: RwLock::new(parts.segments),
+            reads: parts.reads,
             requests: Mutex::new(VecDeque::new()),
             engine: parts.engine,
             counters: Counters::new(),

@@ -53,6 +53,11 @@ impl Held {
         &*self.file
     }
 
+    /// The file for reads that are under way: locked for as long as anybody has it.
+    pub(crate) fn shared_file(&self) -> Arc<dyn File> {
+        Arc::clone(&self.file)
+    }
+
     /// The file alone, locked for as long as it is open.
     pub(crate) fn into_file(self) -> Arc<dyn File> {
         self.file

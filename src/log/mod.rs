@@ -35,8 +35,8 @@ pub use append::Claim;
 pub use options::{Durability, LogOptions, Preallocation, SealedSegment};
 pub use position::Position;
 pub use read::{
-    Batch, BatchIter, Cold, From, Next, NextBatch, ReadOptions, Reader, Record, SharedRecord,
-    Visibility,
+    Batch, BatchIter, Cold, From, Next, NextBatch, ReadMany, ReadOptions, Reader, Record,
+    SharedRecord, Visibility,
 };
 pub use stats::Stats;
 pub use ticket::{Acknowledged, Ticket};
@@ -324,6 +324,73 @@ impl Log {
     pub fn reader_with(&self, from: From, options: ReadOptions) -> Result<Reader> {
         self.check_fork()?;
         Reader::open(Arc::clone(self.core()), from, options)
+    }
+
+    /// The records at many positions, with many reads on their way: an iterator that gives each
+    /// record, or why it cannot be had, in the order asked. For scattered reads of what is not in
+    /// memory any more, which need depth: one at a time, a disk does a fraction of what it can.
+    ///
+    /// Each answer is of its own; an error concerns that one position. Durable records only,
+    /// always past the page cache, 32 reads at once: [`Log::read_many_with`] has it otherwise.
+    /// A record of a batch costs reading its batch, whose checksum it is that vouches for it.
+    /// Memory comes from [the log's budget](LogOptions::read_buffer_bytes).
+    ///
+    /// The iterator blocks while it waits for the disk; there is no other form.
+    ///
+    /// ```
+    /// use ringbolt::{ErrorKind, Log};
+    /// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-many-{}", std::process::id()));
+    /// let log = Log::open(&dir)?;
+    /// let mut index = Vec::new(); // of an embedder's own making
+    /// for word in ["zero", "one", "two", "three"] {
+    ///     index.push(log.append(word.as_bytes())?.position());
+    /// }
+    /// log.flush()?;
+    /// log.trim(index[1])?;
+    ///
+    /// let wanted = [index[3], index[0], index[2]];
+    /// for (position, answer) in wanted.iter().zip(log.read_many(wanted)) {
+    ///     match answer {
+    ///         Ok(record) => println!("{position}: {:?}", record.payload()),
+    ///         Err(error) => assert_eq!(error.kind(), ErrorKind::Trimmed),
+    ///     }
+    /// }
+    /// # log.close()?;
+    /// # std::fs::remove_dir_all(&dir).ok();
+    /// # Ok::<(), ringbolt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Of each answer:
+    ///
+    /// - [`ErrorKind::NoRecord`]: no record begins there.
+    /// - [`ErrorKind::Trimmed`], [`ErrorKind::Cut`]: the record is gone.
+    /// - [`ErrorKind::WouldBlock`]: it is not visible yet.
+    /// - [`ErrorKind::Damaged`]: an acknowledged record fails its checksum; the error's position
+    ///   says which: the one asked for, or one before it that hides where records begin.
+    /// - [`ErrorKind::Io`]: the file could not be read.
+    /// - [`ErrorKind::Closed`], or what made the log fail: it will not become visible.
+    /// - [`ErrorKind::Forked`]: this is a forked child.
+    pub fn read_many<P>(&self, positions: P) -> ReadMany<P::IntoIter>
+    where
+        P: IntoIterator<Item = Position>,
+    {
+        self.read_many_with(positions, &ReadOptions::new())
+    }
+
+    /// The same with other options: which records are [visible](ReadOptions::visibility), how many
+    /// reads are on their way ([depth](ReadOptions::depth)), and how much memory the records may
+    /// [keep](ReadOptions::shared_bytes).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::read_many`].
+    pub fn read_many_with<P>(&self, positions: P, options: &ReadOptions) -> ReadMany<P::IntoIter>
+    where
+        P: IntoIterator<Item = Position>,
+    {
+        ReadMany::new(Arc::clone(self.core()), positions.into_iter(), options)
     }
 
     /// Waits until everything that was claimed before this call is on disk, whatever the log's

@@ -13,6 +13,7 @@ use crate::log::make::{self, Plan, Spares};
 use crate::log::options::{IMAGES_MIN, LogOptions, Preallocation};
 use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
 use crate::log::position::{ORDINAL_MAX, Position};
+use crate::log::read::ReadPool;
 use crate::log::recover::{self, Found, LOCK_NAME, Mode, Recovered, Tail as Recovery};
 use crate::log::segment::{self, Header, Link, frames_of};
 use crate::log::tail::Tail;
@@ -84,6 +85,7 @@ fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
         share,
         engine: engine.waker().clone(),
         segments: opening.segments(&found, &begun),
+        reads: ReadPool::new(Arc::clone(disk), options.read_buffer_bytes),
         start: found.log_start.max(first_of(&found, &begun)),
         durable: begun.at,
     }));

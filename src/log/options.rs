@@ -84,6 +84,7 @@ pub struct LogOptions {
     pub(crate) segment_bytes: u64,
     memory_bytes: Option<u64>,
     unsynced_bytes: Option<u64>,
+    pub(crate) read_buffer_bytes: u64,
     pub(crate) durability: Durability,
     pub(crate) visibility: Visibility,
     pub(crate) retain_bytes: Option<u64>,
@@ -122,6 +123,7 @@ impl LogOptions {
             segment_bytes: 64 << 20,
             memory_bytes: None,
             unsynced_bytes: None,
+            read_buffer_bytes: 16 << 20,
             durability: Durability::Disk,
             visibility: Visibility::Durable,
             retain_bytes: None,
@@ -158,6 +160,18 @@ impl LogOptions {
     #[must_use]
     pub fn unsynced_bytes(mut self, bytes: u64) -> Self {
         self.unsynced_bytes = Some(bytes);
+        self
+    }
+
+    /// The bound on the buffers of direct reads ([`Cold::Direct`](crate::Cold::Direct),
+    /// [`Log::read_many`]) that all readers of the log share, in bytes: those in use, and those that
+    /// are kept to be used again. When it is used up, each reader still has one window, of up to
+    /// 1 MiB or as large as one record needs, and each `read_many` one record; only depth is lost.
+    /// What shared records keep counts [elsewhere](crate::ReadOptions::shared_bytes).
+    /// Default: 16 MiB; a reader at full depth takes about five.
+    #[must_use]
+    pub fn read_buffer_bytes(mut self, bytes: u64) -> Self {
+        self.read_buffer_bytes = bytes;
         self
     }
 

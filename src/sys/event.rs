@@ -16,6 +16,9 @@ use crate::sync::atomic::{AtomicU32, Ordering};
 /// The error number of the kernel's ring when a wait ran into its timeout.
 pub(crate) const TIMER_EXPIRED: i32 = Errno::TIME.raw_os_error();
 
+/// The error number of a request of the kernel's ring that ended because its thread did.
+pub(crate) const CANCELED: i32 = Errno::CANCELED.raw_os_error();
+
 /// Sleeps until `fd` is readable or closed at its other end, or until `timeout` passed; says
 /// whether it is. Signals do not cut the sleep short.
 pub(crate) fn wait_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use ringbolt::{ErrorKind, From, Position, ReadOptions, Reader, Ticket, Visibility};
+use ringbolt::{Cold, ErrorKind, From, Position, ReadOptions, Reader, Ticket, Visibility};
 
 use crate::machine::{End, Ground, Machine, owned};
 use crate::model::{Expected, Horizon, Model, payload, plus};
@@ -475,9 +475,58 @@ impl Run {
     }
 
     fn read_all(&self) -> TestResult {
-        let reader = self.machine.log().reader(From::Start);
-        let mut reader = reader.map_err(|error| error.to_string())?;
-        self.read_on(&mut reader, Position::MIN)
+        for cold in [Cold::Mapped, Cold::Direct] {
+            let options = ReadOptions::new().cold(cold);
+            let reader = self.machine.log().reader_with(From::Start, options);
+            let mut reader = reader.map_err(|error| error.to_string())?;
+            self.read_on(&mut reader, Position::MIN)?;
+        }
+        self.read_many()
+    }
+
+    /// Asks for every position that there ever was, and for some that never were, in no order.
+    fn read_many(&self) -> TestResult {
+        let model = &self.model;
+        let records = model.records.iter().map(|record| record.position);
+        let inside = model.records.iter().filter(|record| record.len >= 16);
+        let inside = inside.map(|record| plus(record.position, 16));
+        let gone = model.cut.iter().chain(&model.trimmed).copied();
+        let all: Vec<_> = records.chain(inside).chain(gone).collect();
+        let wanted: Vec<_> = (0..all.len())
+            .map(|index| all[(index * 7919 + 5) % all.len()])
+            .collect();
+        let depth = 1 + all.len() % 40;
+        let options = ReadOptions::new().depth(depth);
+        let (answers, horizon) = self.looking(Visibility::Durable, |log| {
+            let answers = log.read_many_with(wanted.iter().copied(), &options);
+            answers.collect::<Vec<_>>()
+        });
+        let start = self.machine.log().start();
+        ensure!(answers.len() == wanted.len(), "{} answers", answers.len());
+        for (at, answer) in wanted.into_iter().zip(answers) {
+            let record = model.records.iter().find(|r| r.position == at);
+            let right = match (&answer, record) {
+                (Ok(found), Some(record)) => {
+                    same(record, &(found.position(), found.payload().to_vec()))?;
+                    horizon.may_show(record)
+                }
+                (Ok(_), None) => false,
+                (Err(error), Some(record)) => {
+                    error.kind() == ErrorKind::WouldBlock && !horizon.shows(record)
+                }
+                (Err(error), None) => match error.kind() {
+                    ErrorKind::Trimmed => at < start,
+                    ErrorKind::Cut => model.cut.contains(&at),
+                    ErrorKind::NoRecord | ErrorKind::WouldBlock => true,
+                    _ => false,
+                },
+            };
+            ensure!(
+                right,
+                "{at}, the log from {start}: {answer:?} for {record:?}"
+            );
+        }
+        Ok(())
     }
 
     fn read_from(&mut self, pick: &Pick) -> TestResult {

@@ -29,7 +29,8 @@ pub enum OpClass {
     WriteAt,
     /// [`File::sync`](crate::disk::File::sync): no later sync makes durable what this one did not.
     Sync,
-    /// [`File::read_at`](crate::disk::File::read_at).
+    /// [`File::read_at`](crate::disk::File::read_at), and a read of a
+    /// [`ReadQueue`](crate::disk::ReadQueue), at its completion.
     Read,
     /// [`File::allocate`](crate::disk::File::allocate).
     Allocate,

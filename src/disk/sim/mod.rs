@@ -72,6 +72,7 @@ mod namespace;
 mod options;
 mod queue;
 mod random;
+mod reads;
 mod replay;
 mod state;
 
@@ -92,8 +93,9 @@ use self::dir::SimDir;
 use self::fault::{EEXIST, ELOOP, ENOENT, ENOTDIR};
 use self::namespace::{NameChange, NameChangeKind, Node, absolute, parent_and_name};
 use self::queue::SimQueue;
+use self::reads::SimReads;
 use self::state::{Shared, State, Verdict};
-use crate::disk::{Dir, Disk, PathKind, PathStat, Queue};
+use crate::disk::{Dir, Disk, PathKind, PathStat, Queue, ReadQueue};
 use crate::sync::lock::Mutex;
 
 /// A simulated disk. Clones are the same disk.
@@ -245,7 +247,7 @@ impl SimDisk {
         self.shared.lock().used()
     }
 
-    /// Changes when writes complete.
+    /// Changes when writes and reads complete.
     pub fn set_schedule(&self, schedule: Schedule) {
         self.shared.lock().options.schedule = schedule;
     }
@@ -332,6 +334,10 @@ impl Disk for SimDisk {
     fn queue(&self) -> io::Result<Box<dyn Queue>> {
         self.shared.lock().alive()?;
         Ok(Box::new(SimQueue::new(&self.shared)))
+    }
+
+    fn reads(&self, depth: usize) -> Box<dyn ReadQueue> {
+        Box::new(SimReads::new(&self.shared, depth))
     }
 
     fn now_unix_ns(&self) -> u64 {

@@ -13,7 +13,7 @@ pub struct SimOptions {
     pub(super) start_unix_ns: u64,
 }
 
-/// When a queue's writes complete, and in which order.
+/// When a queue's writes, or reads, complete, and in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Schedule {
     /// Any number of them at each look, in any order.
@@ -77,7 +77,7 @@ impl SimOptions {
         self
     }
 
-    /// When writes complete, and in which order.
+    /// When writes and reads complete, and in which order.
     #[must_use]
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;

@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) addresses: BTreeMap<usize, HandleId>,
     pub(super) locks: Locks,
     pub(super) queues: BTreeMap<QueueId, Flights>,
+    /// How many queues of reads were made.
+    pub(super) read_queues: u64,
     next_id: u64,
     pub(super) faults: Faults,
     pub(super) operations: u64,
@@ -94,6 +96,7 @@ impl State {
             addresses: BTreeMap::new(),
             locks: Locks::default(),
             queues: BTreeMap::new(),
+            read_queues: 0,
             next_id: 1,
             faults: Faults::default(),
             operations: 0,

@@ -392,10 +392,20 @@ impl Opened {
 
     fn read(&mut self, visibility: Visibility) -> Result<(Position, Records)> {
         let options = ReadOptions::new().visibility(visibility);
-        let mut reader = self.log.reader_with(From::Start, options)?;
+        let mut reader = self.log.reader_with(From::Start, options.clone())?;
         let mut found = Vec::new();
         while let Some(record) = reader.try_next()? {
             found.push((record.position(), record.payload().to_vec()));
+        }
+        let positions = found.iter().rev().map(|(position, _)| *position);
+        let answers = self.log.read_many_with(positions, &options);
+        for (answer, (position, payload)) in answers.zip(found.iter().rev()) {
+            let record = answer?;
+            assert_eq!(record.position(), *position);
+            assert!(
+                record.payload() == payload,
+                "{position} is read in two ways"
+            );
         }
         Ok((self.log.start(), found))
     }

@@ -1,5 +1,5 @@
 //! Segments that are read from their files: a window of the file that is at hand, through a shared
-//! mapping or in a buffer of its own.
+//! mapping or in a buffer ([`direct`](super::direct)).
 //!
 //! A window begins small and doubles while it is moved forward, so that a single look costs little
 //! and a scan keeps the disk busy. Mapped windows are populated before they are touched: what the
@@ -11,14 +11,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::disk::{AlignedBuf, FileMap};
+use crate::disk::{File, FileMap};
+use crate::error::Error;
 use crate::log::hold::Held;
-use crate::log::read::share::{Shareable, Sharing};
+use crate::log::read::ahead::AHEAD_MAX;
+use crate::log::read::direct::{Direct, Origin};
+use crate::log::read::pool::ReadPool;
+use crate::log::read::share::Sharing;
 
 /// The first window, in bytes.
 const WINDOW_MIN: u64 = 64 << 10;
 /// The largest window, in bytes, but for a frame that is larger.
-const WINDOW_MAX: u64 = 1 << 20;
+pub(super) const WINDOW_MAX: u64 = 1 << 20;
 /// How far ahead of a mapped window the kernel is asked to read, in bytes.
 const AHEAD: u64 = 4 << 20;
 /// What mappings are populated in.
@@ -26,52 +30,120 @@ const PAGE_BYTES: u64 = 4096;
 
 /// A window of a segment's file.
 pub(crate) struct FileWindow {
-    /// What offset, length and address of direct reads must be multiples of.
-    block: u64,
     kind: Kind,
     /// What is at hand, in bytes of the file.
     window: Range<u64>,
-    /// The next window's length.
-    step: u64,
-    held: Arc<Held>,
+    pace: Pace,
+    /// Whether the first window goes on where another file ended.
+    follows: bool,
 }
 
 enum Kind {
-    Mapped { map: Arc<FileMap>, ahead_to: u64 },
-    Direct { buffer: Arc<AlignedBuf>, at: u64 },
+    Mapped(Mapped),
+    Direct(Direct),
+}
+
+struct Mapped {
+    origin: Origin,
+    map: Arc<FileMap>,
+    held: Arc<Held>,
+    ahead_to: u64,
+}
+
+/// How much is read at once. It grows while a window is moved forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// The last window's length, in bytes.
+    pub(super) step: u64,
+    /// How many windows may be on their way.
+    pub(super) depth: usize,
+}
+
+impl Pace {
+    pub(crate) const START: Self = Self {
+        step: WINDOW_MIN,
+        depth: 1,
+    };
+
+    pub(super) fn grow(&mut self) {
+        self.step = (self.step * 2).min(WINDOW_MAX);
+    }
+
+    pub(super) fn deepen(&mut self) {
+        self.depth = (self.depth + 1).min(AHEAD_MAX);
+    }
+}
+
+/// A part of a file that could not be read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) offset: u64,
+    pub(crate) len: usize,
+    pub(crate) error: io::Error,
+}
+
+impl Unread {
+    /// Not by `From`, which would cost the embedder's `?` the only type that it can mean.
+    pub(crate) fn into_error(self) -> Error {
+        let Self { offset, len, error } = self;
+        Error::io(format!("reading {len} bytes at offset {offset}"), error)
+            .remedy("ask again; if that fails, too, seek to a later position to read on")
+    }
 }
 
 impl FileWindow {
     /// A window through the mapping of a sealed segment's first `len` bytes, which all readers
     /// share; where this disk has no mappings, as [`FileWindow::direct`].
-    pub(crate) fn mapped(held: Arc<Held>, len: u64, block: u64) -> io::Result<Self> {
+    pub(crate) fn mapped(
+        held: Arc<Held>,
+        len: u64,
+        block: u64,
+        pool: &Arc<ReadPool>,
+    ) -> io::Result<Self> {
         let Some(map) = held.map(len)? else {
-            return Self::direct(held, block);
+            return Ok(Self::direct(held.shared_file(), block, pool));
         };
-        Ok(Self {
+        Ok(Self::of(Kind::Mapped(Mapped {
+            origin: Origin {
+                file: held.shared_file(),
+                block,
+                pool: Arc::clone(pool),
+            },
+            map,
             held,
-            block,
-            kind: Kind::Mapped { map, ahead_to: 0 },
-            window: 0..0,
-            step: WINDOW_MIN,
-        })
+            ahead_to: 0,
+        })))
     }
 
     /// A window that is read past the page cache.
-    pub(crate) fn direct(held: Arc<Held>, block: u64) -> io::Result<Self> {
-        let buffer = Arc::new(AlignedBuf::new(WINDOW_MIN as usize)?);
-        Ok(Self {
-            held,
-            block,
-            kind: Kind::Direct { buffer, at: 0 },
+    pub(crate) fn direct(file: Arc<dyn File>, block: u64, pool: &Arc<ReadPool>) -> Self {
+        let pool = Arc::clone(pool);
+        Self::of(Kind::Direct(Direct::new(Origin { file, block, pool })))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
             window: 0..0,
-            step: WINDOW_MIN,
-        })
+            pace: Pace::START,
+            follows: false,
+        }
+    }
+
+    /// The same for a reader that comes here at some pace from the segment before.
+    pub(crate) fn at_pace(mut self, pace: Pace) -> Self {
+        self.follows = pace != Pace::START;
+        self.pace = pace;
+        self
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// Whether what is at hand stays so when `from` is loaded, too.
     pub(crate) fn grows_to(&self, from: u64) -> bool {
-        matches!(self.kind, Kind::Mapped { .. }) && self.is_forward(from)
+        matches!(self.kind, Kind::Mapped(_)) && self.is_forward(from)
     }
 
     fn is_forward(&self, from: u64) -> bool {
@@ -103,94 +175,56 @@ impl FileWindow {
     pub(crate) fn bytes(&self, range: Range<u64>) -> &[u8] {
         assert!(self.has(&range));
         match &self.kind {
-            Kind::Mapped { map, .. } => &map[range.start as usize..range.end as usize],
-            Kind::Direct { buffer, at } => {
-                &buffer[(range.start - at) as usize..(range.end - at) as usize]
-            }
+            Kind::Mapped(mapped) => &mapped.map[range.start as usize..range.end as usize],
+            Kind::Direct(direct) => direct.bytes(range),
         }
     }
 
     /// Brings `need` bytes from `from` on to hand, if the file has them before `limit`, and some
     /// of what follows. What was at hand before may be gone. The caller looks at what is there.
-    pub(crate) fn load(&mut self, from: u64, need: u64, limit: u64) -> io::Result<()> {
-        if self.has(&(from..from + need)) {
+    pub(crate) fn load(&mut self, from: u64, need: u64, limit: u64) -> Result<(), Unread> {
+        let wanted = from..from + need;
+        if self.has(&wanted) {
             return Ok(());
         }
-        let forward = self.is_forward(from);
-        if forward {
-            self.step = (self.step * 2).min(WINDOW_MAX);
-        } else {
-            self.step = WINDOW_MIN;
+        let mut forward = self.is_forward(from);
+        if std::mem::take(&mut self.follows) {
+            forward = true;
+            self.window = from..from;
         }
-        if let Kind::Mapped { .. } = self.kind {
-            match self.populate(from, need, limit, forward) {
+        if !forward {
+            self.pace = Pace::START;
+        }
+        if let Kind::Mapped(mapped) = &mut self.kind {
+            if forward {
+                self.pace.grow();
+            }
+            let step = self.pace.step;
+            match mapped.populate(&mut self.window, step, &wanted, limit, forward) {
                 // A kernel before 5.14 cannot populate, and nothing else turns errors into errors.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    *self = Self::direct(Arc::clone(&self.held), self.block)?;
+                Err(unread) if unread.error.kind() == io::ErrorKind::InvalidInput => {
+                    *self = Self::of(Kind::Direct(Direct::new(mapped.origin.clone())));
+                    forward = false;
                 }
                 other => return other,
             }
         }
-        self.read(from, need, limit)
-    }
-
-    fn populate(&mut self, from: u64, need: u64, limit: u64, forward: bool) -> io::Result<()> {
-        let Kind::Mapped { map, ahead_to, .. } = &mut self.kind else {
-            return Ok(());
-        };
-        let limit = limit.min(map.len() as u64);
-        let begin = if forward { self.window.end } else { from } & !(PAGE_BYTES - 1);
-        let end = (begin + self.step)
-            .max(from + need)
-            .next_multiple_of(PAGE_BYTES)
-            .min(limit);
-        if end <= begin {
-            return Ok(());
-        }
-        if forward {
-            // Keep the disk busy while this window is verified. Only a hint: its failure is nothing.
-            let ahead = end.max(*ahead_to)..(end + AHEAD.min(self.step * 4)).min(limit);
-            if ahead.start + self.step <= ahead.end {
-                let _ = map.will_need(ahead.start as usize, (ahead.end - ahead.start) as usize);
-                *ahead_to = ahead.end;
+        match &mut self.kind {
+            Kind::Direct(direct) => {
+                direct.load(&mut self.window, &mut self.pace, wanted, limit, forward)
             }
-        } else {
-            *ahead_to = 0;
+            Kind::Mapped(_) => Ok(()),
         }
-        map.populate(begin as usize, (end - begin) as usize)?;
-        self.window = if forward { self.window.start } else { begin }..end;
-        Ok(())
-    }
-
-    fn read(&mut self, from: u64, need: u64, limit: u64) -> io::Result<()> {
-        let Kind::Direct { buffer, at } = &mut self.kind else {
-            return Ok(());
-        };
-        let begin = from & !(self.block - 1);
-        let end = (begin + self.step)
-            .max(from + need)
-            .min(limit.max(from))
-            .next_multiple_of(self.block);
-        let len = (end - begin) as usize;
-        // Nothing is at hand while it is read, and if that fails.
-        self.window = 0..0;
-        if Arc::get_mut(buffer).is_none_or(|buffer| buffer.len() < len) {
-            // Shared records keep the old one.
-            *buffer = Arc::new(AlignedBuf::new(len.max(self.step as usize))?);
-        }
-        let Some(place) = Arc::get_mut(buffer) else {
-            return Ok(());
-        };
-        let read = self.held.file().read_at(&mut place[..len], begin)? as u64;
-        *at = begin;
-        self.window = begin..(begin + read).min(limit.max(begin));
-        Ok(())
     }
 
     /// Forgets what is at hand from the block on that holds `offset`: it may have been written
     /// since.
     pub(crate) fn forget(&mut self, offset: u64) {
-        let end = offset & !(self.block - 1);
+        let block = match &mut self.kind {
+            Kind::Mapped(mapped) => mapped.origin.block,
+            Kind::Direct(direct) => direct.forget(),
+        };
+        let end = offset & !(block - 1);
         self.window.end = self.window.end.min(end).max(self.window.start);
     }
 
@@ -200,29 +234,63 @@ impl FileWindow {
         assert!(self.has(&range));
         match &self.kind {
             // No memory is kept but what the kernel can take back.
-            Kind::Mapped { map, .. } => Some(Bytes::from_owner(MapPart {
-                map: Arc::clone(map),
-                _held: Arc::clone(&self.held),
+            Kind::Mapped(mapped) => Some(Bytes::from_owner(MapPart {
+                map: Arc::clone(&mapped.map),
+                _held: Arc::clone(&mapped.held),
                 range: range.start as usize..range.end as usize,
             })),
-            Kind::Direct { buffer, at } => {
-                let what = Shareable::Buffer(Arc::as_ptr(buffer) as usize);
-                let permit = sharing.permit(what, buffer.len() as u64)?;
-                Some(Bytes::from_owner(BufferPart {
-                    buffer: Arc::clone(buffer),
-                    range: (range.start - at) as usize..(range.end - at) as usize,
-                    _permit: permit,
-                }))
-            }
+            Kind::Direct(direct) => direct.share(range, sharing),
         }
+    }
+}
+
+impl Mapped {
+    fn populate(
+        &mut self,
+        window: &mut Range<u64>,
+        step: u64,
+        wanted: &Range<u64>,
+        limit: u64,
+        forward: bool,
+    ) -> Result<(), Unread> {
+        let limit = limit.min(self.map.len() as u64);
+        let begin = if forward { window.end } else { wanted.start } & !(PAGE_BYTES - 1);
+        let end = (begin + step)
+            .max(wanted.end)
+            .next_multiple_of(PAGE_BYTES)
+            .min(limit);
+        if end <= begin {
+            return Ok(());
+        }
+        if forward {
+            // Keep the disk busy while this window is verified. Only a hint: its failure is nothing.
+            let ahead = end.max(self.ahead_to)..(end + AHEAD.min(step * 4)).min(limit);
+            if ahead.start + step <= ahead.end {
+                let len = (ahead.end - ahead.start) as usize;
+                let _ = self.map.will_need(ahead.start as usize, len);
+                self.ahead_to = ahead.end;
+            }
+        } else {
+            self.ahead_to = 0;
+        }
+        let len = (end - begin) as usize;
+        self.map
+            .populate(begin as usize, len)
+            .map_err(|error| Unread {
+                offset: begin,
+                len,
+                error,
+            })?;
+        *window = if forward { window.start } else { begin }..end;
+        Ok(())
     }
 }
 
 impl std::fmt::Debug for FileWindow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match self.kind {
-            Kind::Mapped { .. } => "mapped",
-            Kind::Direct { .. } => "direct",
+            Kind::Mapped(_) => "mapped",
+            Kind::Direct(_) => "direct",
         };
         f.debug_struct("FileWindow")
             .field("kind", &kind)
@@ -241,18 +309,5 @@ struct MapPart {
 impl AsRef<[u8]> for MapPart {
     fn as_ref(&self) -> &[u8] {
         &self.map[self.range.clone()]
-    }
-}
-
-/// Bytes of a buffer, owned.
-struct BufferPart {
-    buffer: Arc<AlignedBuf>,
-    range: Range<usize>,
-    _permit: Arc<crate::log::read::share::Permit>,
-}
-
-impl AsRef<[u8]> for BufferPart {
-    fn as_ref(&self) -> &[u8] {
-        &self.buffer[self.range.clone()]
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, Segment};
 use crate::log::hold::Held;
 use crate::log::position::Position;
+use crate::log::read::cold::Pace;
 use crate::log::read::current::Current;
 use crate::log::read::look::{Sight, end_of};
 use crate::log::read::need::Need;
@@ -38,6 +39,8 @@ pub(crate) struct Cursor {
     pub(super) file_until: u64,
     /// The segment's file, if it was read: who seeks about in a segment opens and maps it once.
     pub(super) held: Option<Arc<Held>>,
+    /// How much the next source may read at once: reading goes on from one segment to the next.
+    pub(super) pace: Pace,
     /// The frame at hand, not all of whose records were taken.
     pub(super) current: Option<Current>,
 }
@@ -85,6 +88,7 @@ impl Cursor {
             source: Source::None,
             file_until: u64::MAX,
             held: None,
+            pace: Pace::START,
             current: None,
         }
     }
@@ -98,8 +102,14 @@ impl Cursor {
         self.landing = landing;
         self.skip_to = Position::MIN;
         self.source = Source::None;
+        self.pace = Pace::START;
         self.segment = None;
         self.current = None;
+    }
+
+    /// Lets go of everything, its place included.
+    pub(super) fn leave(&mut self) {
+        self.jump(Position::MIN, Landing::Reached);
     }
 
     /// Gives back what keeps memory from being reused.
@@ -270,7 +280,7 @@ impl Cursor {
 
     /// What the reader stood on was cut off; it goes on behind the cut.
     #[cold]
-    fn cut(&mut self) -> Error {
+    pub(super) fn cut(&mut self) -> Error {
         let was = self.position;
         let next = self
             .core
@@ -303,9 +313,10 @@ impl Cursor {
             .cloned();
         let Some(segment) = next else { return false };
         let first = segment.first();
-        let skip_to = self.skip_to;
+        let (skip_to, pace) = (self.skip_to, self.source.pace());
         self.jump(first, Landing::Reached);
         self.skip_to = skip_to;
+        self.pace = pace;
         self.segment = Some(segment);
         true
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::core::Segment;
+use crate::log::core::{Core, Segment};
 use crate::log::frame::{self, Check, NoFrame};
 use crate::log::hold::Absent;
 use crate::log::position::Position;
-use crate::log::read::cold::FileWindow;
+use crate::log::read::cold::{FileWindow, Pace};
 use crate::log::read::cursor::{Cursor, Landing};
 use crate::log::read::options::Cold;
 use crate::log::read::source::{Found, Source, What};
@@ -58,7 +58,7 @@ impl Cursor {
                 walk.release();
             }
         }
-        let block = u64::from(self.core.dir.block_size().max(segment.header.block_bytes));
+        let (block, pool) = (block_bytes(&self.core, segment), &self.core.reads);
         let mapped = self.cold == Cold::Mapped && segment.is_sealed();
         let len = segment.header.segment_bytes;
         let held = segment
@@ -70,11 +70,13 @@ impl Cursor {
         };
         self.held = Some(Arc::clone(&held));
         let window = if mapped {
-            FileWindow::mapped(held, len, block)
+            FileWindow::mapped(held, len, block, pool)
+                .map_err(|error| self.about_file(Error::io("mapping a segment", error)))?
         } else {
-            FileWindow::direct(held, block)
+            FileWindow::direct(held.shared_file(), block, pool)
         };
-        self.source = Source::File(window.map_err(|error| self.unreadable(error))?);
+        let pace = std::mem::replace(&mut self.pace, Pace::START);
+        self.source = Source::File(window.at_pace(pace));
         Ok(())
     }
 
@@ -165,7 +167,7 @@ impl Cursor {
                 }
                 window
                     .load(offset, need, limit)
-                    .map_err(|error| self.unreadable(error))?;
+                    .map_err(|unread| self.about_file(unread.into_error()))?;
                 let Source::File(window) = &self.source else {
                     return Ok(Err(NoFrame::Empty));
                 };
@@ -187,16 +189,7 @@ impl Cursor {
 
     /// Up to where the file holds what was acknowledged.
     pub(super) fn readable_to(&self, segment: &Segment) -> u64 {
-        let end = end_of(segment);
-        if segment.is_sealed() {
-            return end;
-        }
-        let durable = self.core.durable();
-        if durable.segment() > segment.ordinal() {
-            end
-        } else {
-            durable.offset_bytes().min(end)
-        }
+        readable_to(&self.core, segment)
     }
 
     fn first_bytes(&self) -> u64 {
@@ -219,7 +212,7 @@ impl Cursor {
 
     /// The segment's file cannot be had: the log went on without it, or somebody took it.
     #[cold]
-    fn absent(&mut self, absent: Absent) -> Error {
+    pub(super) fn absent(&mut self, absent: Absent) -> Error {
         if let Err(gone) = self.check_place() {
             return gone;
         }
@@ -236,16 +229,34 @@ impl Cursor {
     }
 
     #[cold]
-    fn unreadable(&self, error: std::io::Error) -> Error {
-        self.about_file(Error::io("reading a segment", error))
-            .remedy("ask again; if that fails, too, seek to a later position to read on")
-    }
-
     fn about_file(&self, error: Error) -> Error {
-        let name = segment::file_name(self.position.segment());
-        error
-            .at_path(self.core.path.join(name))
-            .at_position(self.position)
+        about_file(&self.core, self.position, error)
+    }
+}
+
+/// The error, naming the file that should have the position.
+#[cold]
+pub(super) fn about_file(core: &Core, position: Position, error: Error) -> Error {
+    let name = segment::file_name(position.segment());
+    error.at_path(core.path.join(name)).at_position(position)
+}
+
+/// What direct reads of the segment's file must be aligned to.
+pub(super) fn block_bytes(core: &Core, segment: &Segment) -> u64 {
+    u64::from(core.dir.block_size().max(segment.header.block_bytes))
+}
+
+/// Up to where the segment's file holds what was acknowledged.
+pub(super) fn readable_to(core: &Core, segment: &Segment) -> u64 {
+    let end = end_of(segment);
+    if segment.is_sealed() {
+        return end;
+    }
+    let durable = core.durable();
+    if durable.segment() > segment.ordinal() {
+        end
+    } else {
+        durable.offset_bytes().min(end)
     }
 }
 

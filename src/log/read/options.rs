@@ -42,8 +42,10 @@ pub enum Cold {
     /// read, was evicted, and cannot be read again is reported by the kernel as a signal, SIGBUS.
     #[default]
     Mapped,
-    /// Into buffers, past the page cache. Costs a copy by the disk's controller, and memory of
-    /// about a MiB for each reader; every failure of the disk is an error.
+    /// Into buffers, past the page cache; every failure of the disk is an error. While a reader
+    /// moves forward, up to four windows of up to 1 MiB are on their way (through io_uring where
+    /// that is to be had), within [the log's budget](crate::LogOptions::read_buffer_bytes). Moving
+    /// elsewhere, and dropping the reader, wait for them: a few reads of the disk.
     Direct,
 }
 
@@ -66,6 +68,7 @@ pub struct ReadOptions {
     pub(super) cold: Cold,
     pub(super) spin: Duration,
     pub(super) shared_bytes: u64,
+    pub(super) depth: usize,
 }
 
 impl Default for ReadOptions {
@@ -83,6 +86,7 @@ impl ReadOptions {
             cold: Cold::default(),
             spin: Duration::ZERO,
             shared_bytes: 256 << 20,
+            depth: 32,
         }
     }
 
@@ -106,6 +110,14 @@ impl ReadOptions {
     #[must_use]
     pub fn spin(mut self, spin: Duration) -> Self {
         self.spin = spin;
+        self
+    }
+
+    /// How many reads [`Log::read_many`](crate::Log::read_many) keeps on their way at once: from 1
+    /// to 64. Default: 32.
+    #[must_use]
+    pub fn depth(mut self, reads: usize) -> Self {
+        self.depth = reads;
         self
     }
 

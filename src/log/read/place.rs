@@ -174,6 +174,39 @@ impl Cursor {
         }
     }
 
+    /// Why no sound frame has a record at a position that lies within the log's frames: it never
+    /// was a record's, or the frame there is damaged. Walks there from a boundary before.
+    #[cold]
+    pub(super) fn verdict(&mut self, position: Position) -> Error {
+        let segment = self.core.segments.read().get(position.segment()).cloned();
+        self.jump(position, Landing::Strict);
+        if let Some(segment) = segment {
+            self.jump(self.boundary_before(&segment, position), Landing::Reached);
+            // It is not trimmed as long as the position is not.
+            self.skip_to = position;
+        }
+        loop {
+            if let Err(gone) = self.check_place() {
+                return gone;
+            }
+            match self.look(false) {
+                Err(error) => return error,
+                Ok(Sight::Frame(found))
+                    if Position::new(position.segment(), found.end) <= position =>
+                {
+                    if let Source::Image(walk) = &mut self.source {
+                        walk.advance();
+                    }
+                    self.position = Position::new(position.segment(), found.end);
+                }
+                Ok(_) => {
+                    self.position = position;
+                    return self.no_record();
+                }
+            }
+        }
+    }
+
     /// A frame boundary at or before `position`, not too far before it.
     fn boundary_before(&self, segment: &Segment, position: Position) -> Position {
         let summary = segment.summary.lock();

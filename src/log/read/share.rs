@@ -1,8 +1,12 @@
 //! Sharing records beyond the reader's next move: what keeps memory has a budget, what is small or
 //! beyond the budget is copied.
 
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
+
+use crate::disk::AlignedBuf;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::lock::Mutex;
 
@@ -73,6 +77,36 @@ impl Budget {
         };
         // Beyond it, the permit gives back what it took.
         (used.saturating_add(bytes) <= this.limit).then_some(permit)
+    }
+}
+
+/// Bytes of a buffer, owned, within the budget.
+pub(super) struct BufferPart {
+    buffer: Arc<AlignedBuf>,
+    range: Range<usize>,
+    _permit: Arc<Permit>,
+}
+
+impl BufferPart {
+    /// Bytes that keep their buffer; `None` beyond the budget.
+    pub(super) fn share(
+        buffer: &Arc<AlignedBuf>,
+        range: Range<usize>,
+        sharing: &Sharing,
+    ) -> Option<Bytes> {
+        let what = Shareable::Buffer(Arc::as_ptr(buffer) as usize);
+        let permit = sharing.permit(what, buffer.len() as u64)?;
+        Some(Bytes::from_owner(Self {
+            buffer: Arc::clone(buffer),
+            range,
+            _permit: permit,
+        }))
+    }
+}
+
+impl AsRef<[u8]> for BufferPart {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[self.range.clone()]
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::log::frame::{self, BATCH_COUNT_BYTES, Check, Frame, HEADER_BYTES, NoFrame};
 use crate::log::position::Position;
-use crate::log::read::cold::FileWindow;
+use crate::log::read::cold::{FileWindow, Pace};
 use crate::log::read::share::{COPY_BYTES_MAX, Permit, Shareable, Sharing};
 use crate::log::tail::pinned::{ImageWalk, SharedBytes};
 
@@ -100,6 +100,14 @@ impl Source {
     pub(crate) fn release(&mut self) {
         if let Self::Image(walk) = self {
             walk.release();
+        }
+    }
+
+    /// How much was read at once.
+    pub(crate) fn pace(&self) -> Pace {
+        match self {
+            Self::File(window) => window.pace(),
+            Self::Image(_) | Self::None => Pace::START,
         }
     }
 

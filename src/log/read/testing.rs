@@ -43,15 +43,19 @@ impl Rig {
 
     /// Opens the log of a disk.
     pub(crate) fn on(disk: SimDisk) -> Self {
+        Self::with(disk, |options| options)
+    }
+
+    /// The same with some options changed.
+    pub(crate) fn with(disk: SimDisk, change: impl FnOnce(LogOptions) -> LogOptions) -> Self {
         let (engine, driver) = Engine::builder()
             .disk(Arc::new(disk.clone()))
             .caller_driven()
             .unwrap();
-        let log = LogOptions::new()
+        let options = LogOptions::new()
             .segment_bytes(SEGMENT_BYTES)
-            .memory_bytes(3 * SEGMENT_BYTES)
-            .open_on(&engine, "/log")
-            .unwrap();
+            .memory_bytes(3 * SEGMENT_BYTES);
+        let log = change(options).open_on(&engine, "/log").unwrap();
         let mut rig = Self { disk, driver, log };
         // There is room once the persister has had a turn.
         rig.turn();

@@ -5,12 +5,15 @@
 //! while the pin is held. Nobody waits for a walk: while it holds no pin, the memory may go, and
 //! the next try to hold it says so.
 //!
+//! What is on disk is committed, too, and need not be walked over: [`ImageWalk::settled`] lets all
+//! of it be borrowed at once, for who can tell by checksums what lies there.
+//!
 //! Progress: wait-free.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::log::core::Segment;
+use crate::log::core::{Core, Segment};
 use crate::log::frame;
 use crate::log::tail::image::Image;
 
@@ -23,6 +26,8 @@ pub(crate) struct ImageWalk {
     end: usize,
     /// A frame boundary; all between `first` and here is committed.
     at: usize,
+    /// All between `first` and here is committed, too; no boundary.
+    settled: usize,
 }
 
 impl ImageWalk {
@@ -37,7 +42,33 @@ impl ImageWalk {
             first,
             end,
             at: first,
+            settled: first,
         })
+    }
+
+    /// A walk that holds its pin, and what of the segment is on disk: that may be borrowed as if
+    /// it had been passed. `None` when the segment is not in memory.
+    pub(crate) fn settled(core: &Core, ordinal: u64) -> Option<(Self, Range<usize>)> {
+        let segment = core.segments.read().get(ordinal).cloned()?;
+        let mut walk = Self::new(&segment)?;
+        if !walk.hold() {
+            return None;
+        }
+        // ORDERING: the acquire in `durable` pairs with the persister's release: it saw these
+        // frames committed before it wrote them, and moved the watermark after that.
+        let durable = core.durable();
+        let limit = if durable.segment() > ordinal {
+            // What a truncation cut off is nobody's.
+            segment.end_bytes().unwrap_or(u64::MAX)
+        } else if durable.segment() == ordinal {
+            durable.offset_bytes()
+        } else {
+            0
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        walk.settled = limit.clamp(walk.first, walk.end);
+        let range = walk.first..walk.settled;
+        Some((walk, range))
     }
 
     /// Pins the memory, if that is not so yet; `false` when it is gone.
@@ -115,22 +146,29 @@ impl ImageWalk {
         self.at = self.first;
     }
 
-    /// Bytes that the walk has passed.
+    /// Bytes that the walk has passed, or that are on disk.
     ///
     /// # Panics
     ///
-    /// When it has not, or when the pin is not held: bugs of the caller's.
+    /// When they are neither, or when the pin is not held: bugs of the caller's.
     #[inline]
     pub(crate) fn passed(&self, range: Range<usize>) -> &[u8] {
-        assert!(self.held && self.first <= range.start && range.end <= self.at);
-        // SAFETY: (1) everything from `first` to `at` was seen committed; (2) as in `frame`.
+        assert!(self.held && self.may_be_borrowed(&range));
+        // SAFETY: (1) everything from `first` to `at` was seen committed by this walk; everything
+        // up to `settled` was on disk, so the persister (or whoever opened the log, from the file)
+        // saw it committed before it moved the watermark that this walk saw; (2) as in `frame`.
         unsafe { self.image.bytes(range) }
+    }
+
+    #[inline]
+    fn may_be_borrowed(&self, range: &Range<usize>) -> bool {
+        self.first <= range.start && range.end <= self.at.max(self.settled)
     }
 
     /// Bytes that the walk has passed, kept by a pin of their own. `None` when the image is on its
     /// way out: then the caller copies.
     pub(crate) fn share(&self, range: Range<usize>) -> Option<SharedBytes> {
-        assert!(self.held && self.first <= range.start && range.end <= self.at);
+        assert!(self.held && self.may_be_borrowed(&range));
         self.image.pin().then(|| SharedBytes {
             image: Arc::clone(&self.image),
             range,
@@ -166,7 +204,7 @@ pub(crate) struct SharedBytes {
 
 impl AsRef<[u8]> for SharedBytes {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: (1) a walk had passed the range; (2) the pin is `self`'s until it drops.
+        // SAFETY: (1) a walk had passed the range, or it was on disk; (2) the pin is `self`'s until it drops.
         unsafe { self.image.bytes(self.range.clone()) }
     }
 }
@@ -251,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "range.end <= self.at")]
+    #[should_panic(expected = "may_be_borrowed")]
     fn what_was_not_passed_cannot_be_borrowed() {
         let segment = segment();
         let mut walk = ImageWalk::new(&segment).unwrap();

@@ -1,14 +1,13 @@
 //! A segment's file, opened to be read only: locked, so that it is not recycled meanwhile.
 
 use std::io;
-use std::sync::Arc;
 
 use crate::disk::Dir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::{self, Check, NoFrame, Seed};
 use crate::log::hold::Held;
 use crate::log::position::Position;
-use crate::log::read::{FileWindow, Found};
+use crate::log::read::{FileWindow, Found, ReadPool};
 use crate::log::segment::{self, Footer, Header};
 
 /// Bytes at the begin of a segment that hold its header.
@@ -31,9 +30,12 @@ impl SegmentFile {
             return Ok(None);
         };
         let len = held.file().len().map_err(at)?;
+        // Nothing is read ahead: what is not proven yet may be written in the next moment.
         let block = u64::from(dir.block_size());
-        let mut window = FileWindow::direct(Arc::new(held), block).map_err(at)?;
-        window.load(0, HEADER_BYTES, HEADER_BYTES).map_err(at)?;
+        let mut window = FileWindow::direct(held.into_file(), block, &ReadPool::none());
+        window
+            .load(0, HEADER_BYTES, HEADER_BYTES)
+            .map_err(|unread| about(dir, ordinal, unread.into_error()))?;
         let parsed = Header::parse(window.from(0)).map_err(|error| about(dir, ordinal, error))?;
         match parsed {
             Some(header) if header.ordinal == ordinal => {
@@ -64,7 +66,7 @@ impl SegmentFile {
         self.window.forget(0);
         self.window
             .load(begin, block, self.header.segment_bytes)
-            .map_err(|error| about(dir, self.header.ordinal, Error::io("reading", error)))?;
+            .map_err(|unread| about(dir, self.header.ordinal, unread.into_error()))?;
         let footer = Footer::parse(self.window.from(begin)).filter(|footer| {
             (footer.log_id, footer.ordinal, footer.salt)
                 == (self.header.log_id, self.header.ordinal, self.header.salt)
@@ -90,9 +92,8 @@ impl SegmentFile {
             }
             let range = offset..offset + need;
             if !self.window.has(&range) {
-                self.window.load(offset, need, limit).map_err(|error| {
-                    about(dir, ordinal, Error::io("reading a segment", error))
-                        .at_position(Position::new(ordinal, offset))
+                self.window.load(offset, need, limit).map_err(|unread| {
+                    about(dir, ordinal, unread.into_error()).at_position(Position::new(ordinal, offset))
                 })?;
                 if !self.window.has(&range) {
                     return Ok(Err(NoFrame::Bad));
