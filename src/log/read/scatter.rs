@@ -178,7 +178,7 @@ impl Scatter {
             let at = settled.start as u64;
             let says = question.ask(at, walk.passed(settled));
             let source = Source::Image(walk);
-            return self.from_memory(position, says, &source).map(answered);
+            return self.in_memory(position, says, &source).map(answered);
         }
         let held = segment.hold(&*self.core.dir).map_err(|error| {
             about_file(&self.core, position, Error::io("opening a segment", error))
@@ -195,7 +195,7 @@ impl Scatter {
     }
 
     /// The answer of a segment that is in memory, as far as it is on disk.
-    fn from_memory(
+    fn in_memory(
         &mut self,
         position: Position,
         says: Says,

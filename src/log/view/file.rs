@@ -93,7 +93,8 @@ impl SegmentFile {
             let range = offset..offset + need;
             if !self.window.has(&range) {
                 self.window.load(offset, need, limit).map_err(|unread| {
-                    about(dir, ordinal, unread.into_error()).at_position(Position::new(ordinal, offset))
+                    about(dir, ordinal, unread.into_error())
+                        .at_position(Position::new(ordinal, offset))
                 })?;
                 if !self.window.has(&range) {
                     return Ok(Err(NoFrame::Bad));
