@@ -33,7 +33,7 @@ const STATES: usize = 80_000;
 /// Of each crash point's states every so many-th is recovered twice and appended to afterwards.
 const DEEP_EVERY: usize = 4;
 /// And every so many-th of those is crashed in the middle of its recovery as well.
-const NESTED_EVERY: usize = 3;
+const NESTED_EVERY: usize = 4;
 /// Every so many-th is looked at by a reader first.
 const VIEW_EVERY: usize = 16;
 

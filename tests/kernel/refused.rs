@@ -81,6 +81,12 @@ fn a_ring_that_is_refused_under_a_log_loses_no_record() {
     }
     assert_eq!(rings(), 0, "it was not refused");
     log.close().unwrap();
+    let rung = engine.rung();
+    assert_eq!(rung.backend, BackendKind::Posix);
+    assert!(
+        rung.reason.as_ref().unwrap().contains("refused"),
+        "{rung:?}"
+    );
     // Where a ring can be made and not be entered.
     assert_eq!(read_back(&dir, WRITERS), [RECORDS; WRITERS]);
     done(WRITERS * RECORDS);
