@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::append::{self, Patience};
 use crate::log::core::{Core, CoreParts, Request, Segments};
 use crate::log::frame::{self, CHECKPOINT_BYTES, Checkpoint, Seed};
+use crate::log::read::ReadPool;
 use crate::log::segment::LogId;
 use crate::log::tail::Tail;
 use crate::log::tail::image::Image;
@@ -59,6 +60,7 @@ pub fn open(end: u64, room: u64) -> (Log, Persister) {
         dir: disk.open_dir("/log".as_ref()).expect("it was made"),
         options: LogOptions::new(),
         share: Budget::new(u64::MAX).take(0).expect("there is no bound"),
+        reads: ReadPool::none(),
         tail,
         engine: parker.waker(),
         segments: Segments::default(),
