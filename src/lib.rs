@@ -13,6 +13,8 @@ mod log;
 #[allow(unsafe_code)]
 pub mod model;
 #[allow(unsafe_code)]
+pub mod ring;
+#[allow(unsafe_code)]
 mod sync;
 #[allow(unsafe_code)]
 mod sys;

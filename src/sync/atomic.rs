@@ -1,7 +1,9 @@
 //! The atomic types, from `std` or from loom.
 
 #[cfg(not(ringbolt_loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence, fence,
+};
 
 #[cfg(ringbolt_loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};

@@ -72,6 +72,11 @@ impl Wake for Parker {
     }
 }
 
+/// Lets another thread run.
+pub(crate) fn yield_now() {
+    thread::yield_now();
+}
+
 /// How often the clock is looked at while spinning: a look costs as much as several tries.
 const TRIES_PER_LOOK: u32 = 32;
 

@@ -79,12 +79,39 @@ impl Waiters {
         }
     }
 
-    /// Takes a registration back. Nothing happens if it was woken already.
-    pub(crate) fn remove(&self, key: Key) {
+    /// Takes a registration back; says whether it still stood. Nothing happens if it was woken
+    /// already.
+    pub(crate) fn remove(&self, key: Key) -> bool {
         let mut list = self.list.lock();
-        if list.wakers.remove(&key).is_some() {
+        let stood = list.wakers.remove(&key).is_some();
+        if stood {
             self.least.store(list.least(), Ordering::Relaxed);
         }
+        stood
+    }
+
+    /// Whether anybody waits, for whatever value. To be asked after a sequentially consistent
+    /// fence behind what they may wait for.
+    #[inline]
+    pub(crate) fn any_fenced(&self) -> bool {
+        self.least.load(Ordering::Relaxed) != u64::MAX
+    }
+
+    /// Wakes up to `count` of those who need least, first come, first served; says how many.
+    #[cold]
+    pub(crate) fn wake_first(&self, count: usize) -> usize {
+        for woken in 0..count {
+            let waker = {
+                let mut list = self.list.lock();
+                let Some((_, waker)) = list.wakers.pop_first() else {
+                    return woken;
+                };
+                self.least.store(list.least(), Ordering::Relaxed);
+                waker
+            };
+            wake_contained(waker);
+        }
+        count
     }
 
     /// Wakes everybody who needs no more than `reached`. To be called after the watermark rose.
@@ -124,10 +151,7 @@ impl Waiters {
             self.least.store(list.least(), Ordering::Relaxed);
             covered
         };
-        for waker in covered.into_values() {
-            // A waker is the embedder's code: its panic must not end the thread that persists.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-        }
+        covered.into_values().for_each(wake_contained);
     }
 
     /// Blocks the calling thread until `ready` gives a value, or until `deadline` (then `None`).
@@ -160,6 +184,11 @@ impl Waiters {
             self.remove(key);
         }
     }
+}
+
+/// A waker is the embedder's code: its panic must not end whoever wakes.
+fn wake_contained(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 impl List {

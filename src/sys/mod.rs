@@ -2,6 +2,7 @@
 //!
 //! This is the only room that names `rustix` or `libc`.
 
+pub(crate) mod barrier;
 pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod fs;

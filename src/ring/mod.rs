@@ -1,0 +1,59 @@
+//! Queues between threads: bounded rings in memory, which know nothing of files.
+//!
+//! | ring | senders | receivers | each item goes to |
+//! | --- | --- | --- | --- |
+//! | [`spsc`] | one | one | the receiver |
+//! | [`mpsc`] | many | one | the receiver |
+//! | [`mpmc`] | many | many | one of the receivers |
+//!
+//! # One vocabulary
+//!
+//! All of them speak alike. Each way to send and to receive has four forms: `try_` returns at once,
+//! the plain one blocks, `_deadline` blocks until then, `_async` gives a future for any executor.
+//!
+//! | to | calls |
+//! | --- | --- |
+//! | send one | `send(item)`; `send_with(|| item)` builds it in the ring |
+//! | send many, which become visible together | `claim(n)` gives a guard: `push` each, `commit`; a guard that is dropped sends nothing |
+//! | receive one | `recv()` |
+//! | receive many | `drain(max)` gives an iterator over what is there, at least one |
+//! | iterate | `iter()` until the ring is closed and empty, `try_iter()` until it is empty |
+//! | end it | `close()` on either side, or drop all handles of one: sending is refused, what is inside can still be received |
+//! | look | `len()`, `capacity()`, `stats()` |
+//!
+//! A ring holds a number of items, rounded up to a power of two. How its threads wait is a
+//! [`WaitStrategy`], set with [`RingOptions`].
+//!
+//! # What a stalled thread does to the others
+//!
+//! Each ring's page says which of its calls are wait-free, lock-free, or neither. Sleeping and
+//! waking take a short lock, on the slow path alone.
+
+mod forms;
+mod options;
+mod outcome;
+mod side;
+mod slots;
+pub mod spsc;
+
+pub use options::{RingOptions, WaitStrategy};
+pub use outcome::{RecvError, Refused, SendError};
+pub use side::Waits;
+
+/// What a ring has been through, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RingStats {
+    /// Items that the ring has room for.
+    pub capacity: usize,
+    /// Items inside, about: other threads go on meanwhile.
+    pub len: usize,
+    /// Places that were claimed by senders since the ring was made; abandoned ones count.
+    pub sent: u64,
+    /// Places that were taken by receivers.
+    pub received: u64,
+    /// How often senders waited for room.
+    pub senders: Waits,
+    /// How often receivers waited for items.
+    pub receivers: Waits,
+}

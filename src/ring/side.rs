@@ -1,0 +1,259 @@
+//! One side of a ring: where its threads and tasks wait for the other side.
+//!
+//! Senders wait for room, receivers for items; each has a [`Side`] of its own. Whoever changes what
+//! the other side may wait for calls [`Side::notify`] afterwards: while nobody sleeps, that is one
+//! load of a line that rarely changes, and no fence (see [`barrier`]). Whoever finds nothing
+//! registers, pays for the fence on behalf of both, looks once more, and only then sleeps.
+//!
+//! A wake-up is never lost between siblings: one that was woken and leaves without having taken
+//! anything (its time was up, its future was dropped), or took something while more is there, wakes
+//! the next.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::ring::WaitStrategy;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, spin_loop};
+use crate::sync::park::{Parker, spin_until, yield_now};
+use crate::sync::waiters::{Key, Waiters};
+use crate::sys::barrier;
+
+/// How long a wait that sleeps in the end spins at first: between these two, more when spinning
+/// paid lately, less when it did not.
+const SPIN_MIN: Duration = Duration::from_micros(2);
+const SPIN_MAX: Duration = Duration::from_micros(50);
+
+/// Looks of a spinning strategy before it looks at the clock, or yields.
+const LOOKS: u32 = 64;
+
+/// How long a sleep may last where the kernel refuses its part of the fence.
+const SLEEP_UNFENCED: Duration = Duration::from_millis(1);
+
+/// The side.
+#[derive(Debug)]
+pub(crate) struct Side {
+    waiters: Waiters,
+    strategy: WaitStrategy,
+    /// How long the next wait spins, in nanoseconds.
+    spin_ns: AtomicU32,
+    /// How often somebody had to wait, and how often that led to sleep.
+    waits: AtomicU64,
+    sleeps: AtomicU64,
+}
+
+/// How often a side had to wait for the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waits {
+    /// Calls and futures that did not get on at once.
+    pub waits: u64,
+    /// Those of them that went to sleep.
+    pub sleeps: u64,
+}
+
+impl Side {
+    pub(crate) fn new(strategy: WaitStrategy) -> Self {
+        barrier::prepare();
+        Self {
+            waiters: Waiters::new(),
+            strategy,
+            spin_ns: AtomicU32::new(SPIN_MAX.as_nanos() as u32),
+            waits: AtomicU64::new(0),
+            sleeps: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn waits(&self) -> Waits {
+        Waits {
+            waits: self.waits.load(Ordering::Relaxed),
+            sleeps: self.sleeps.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Wakes up to `count` of those who sleep here. To be called after the change.
+    #[inline]
+    pub(crate) fn notify(&self, count: usize) {
+        // ORDERING: pairs with the heavy one in `register`: either a sleeper that registered is
+        // seen here, or it sees the change when it looks again.
+        barrier::light();
+        if self.waiters.any_fenced() {
+            self.waiters.wake_first(count);
+        }
+    }
+
+    /// Wakes everybody: the ring was closed.
+    pub(crate) fn notify_all(&self) {
+        barrier::light();
+        self.waiters.wake_all();
+    }
+
+    /// Registers `waker` to be called once, at the next change. The caller must look once more
+    /// afterwards; `false` when it must also look again soon, by itself.
+    pub(crate) fn register(&self, waker: Waker) -> (Key, bool) {
+        let key = self.waiters.register(0, waker);
+        // ORDERING: pairs with the light one in `notify`.
+        (key, barrier::heavy())
+    }
+
+    /// Takes a registration back; says whether it still stood. If not, a wake-up was spent on it.
+    pub(crate) fn remove(&self, key: Key) -> bool {
+        self.waiters.remove(key)
+    }
+
+    /// Blocks until `attempt` gives a value, or until `deadline` (then `None`). `more` tells
+    /// whether a sibling would get on as well.
+    #[cold]
+    pub(crate) fn block<R>(
+        &self,
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Option<R> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        match self.strategy {
+            WaitStrategy::Spin => spin(deadline, attempt, spin_loop),
+            WaitStrategy::SpinYield => spin(deadline, attempt, yield_now),
+            WaitStrategy::SpinPark => self
+                .spin_a_while(deadline, &mut attempt)
+                .or_else(|| self.sleep(deadline, attempt, more)),
+        }
+    }
+
+    /// Spins for as long as it paid lately.
+    fn spin_a_while<R>(
+        &self,
+        deadline: Option<Instant>,
+        attempt: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
+        if cfg!(ringbolt_loom) {
+            return None;
+        }
+        let spin_ns = self.spin_ns.load(Ordering::Relaxed);
+        let limit = Duration::from_nanos(spin_ns.into());
+        let value = spin_until(limit, deadline, attempt);
+        let next = match value {
+            Some(_) => spin_ns.saturating_mul(2).min(SPIN_MAX.as_nanos() as u32),
+            None => (spin_ns / 2).max(SPIN_MIN.as_nanos() as u32),
+        };
+        if next != spin_ns {
+            self.spin_ns.store(next, Ordering::Relaxed);
+        }
+        value
+    }
+
+    fn sleep<R>(
+        &self,
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Option<R> {
+        let parker = Parker::new();
+        self.sleeps.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let (key, fenced) = self.register(parker.waker());
+            let value = attempt();
+            if value.is_none() {
+                parker.park(if fenced { deadline } else { soon(deadline) });
+            }
+            let spent = !self.remove(key);
+            let value = value.or_else(&mut attempt);
+            let late = value.is_none() && deadline.is_some_and(|at| Instant::now() >= at);
+            if value.is_some() || late {
+                if (late && spent) || more() {
+                    self.notify(1);
+                }
+                return value;
+            }
+        }
+    }
+
+    /// Awaits that `attempt` gives a value. Dropping the future loses nothing.
+    pub(crate) async fn wait<R>(
+        &self,
+        mut attempt: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> R {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        let mut place = Place {
+            side: self,
+            key: None,
+        };
+        poll_fn(|cx| place.poll(cx, &mut attempt, &more)).await
+    }
+}
+
+/// A task's place among those who wait; goes with its future.
+struct Place<'a> {
+    side: &'a Side,
+    key: Option<Key>,
+}
+
+impl Place<'_> {
+    fn poll<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        attempt: &mut impl FnMut() -> Option<R>,
+        more: &impl Fn() -> bool,
+    ) -> Poll<R> {
+        let side = self.side;
+        let before = self.key.take();
+        let stood = before.is_some_and(|key| side.remove(key));
+        let mut value = attempt();
+        if value.is_none() {
+            let (key, fenced) = side.register(cx.waker().clone());
+            self.key = Some(key);
+            if !fenced {
+                cx.waker().wake_by_ref();
+            }
+            value = attempt();
+        }
+        let Some(value) = value else {
+            return Poll::Pending;
+        };
+        let waited = before.is_some() && !stood || self.key.is_some();
+        if let Some(key) = self.key.take() {
+            side.remove(key);
+        }
+        if waited && more() {
+            side.notify(1);
+        }
+        Poll::Ready(value)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            if !self.side.remove(key) {
+                // The wake-up that was spent on this task is for somebody else.
+                self.side.notify(1);
+            }
+        }
+    }
+}
+
+/// Asks again and again; `between` runs between two tries.
+fn spin<R>(
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut() -> Option<R>,
+    between: impl Fn(),
+) -> Option<R> {
+    loop {
+        for _ in 0..LOOKS {
+            if let Some(value) = attempt() {
+                return Some(value);
+            }
+            spin_loop();
+        }
+        if deadline.is_some_and(|at| Instant::now() >= at) {
+            return None;
+        }
+        between();
+    }
+}
+
+fn soon(deadline: Option<Instant>) -> Option<Instant> {
+    let soon = Instant::now() + SLEEP_UNFENCED;
+    Some(deadline.map_or(soon, |at| at.min(soon)))
+}

@@ -1,0 +1,83 @@
+//! The memory of a ring: a power of two of slots, which are reached by the number of a place.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Slots, each of which a place's number names modulo their count.
+#[derive(Debug)]
+pub(crate) struct Slots<S> {
+    slots: Box<[S]>,
+}
+
+impl<S> Slots<S> {
+    /// `capacity` slots, a power of two; `make` gets each one's index.
+    pub(crate) fn new(capacity: usize, make: impl FnMut(usize) -> S) -> Result<Self> {
+        debug_assert!(capacity.is_power_of_two());
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(capacity).map_err(|_| {
+            let bytes = capacity as u128 * size_of::<S>() as u128;
+            Error::new(
+                ErrorKind::OverBudget,
+                format!("there is no memory for a ring of {bytes} bytes"),
+            )
+        })?;
+        slots.extend((0..capacity).map(make));
+        Ok(Self {
+            slots: slots.into_boxed_slice(),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn capacity(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
+    #[inline]
+    pub(crate) fn index(&self, place: u64) -> usize {
+        (place & (self.slots.len() as u64 - 1)) as usize
+    }
+
+    /// The slot of a place.
+    #[inline]
+    pub(crate) fn at(&self, place: u64) -> &S {
+        let index = self.index(place);
+        // SAFETY: the mask keeps the index below the length, which is a power of two, not zero.
+        unsafe { self.slots.get_unchecked(index) }
+    }
+
+    /// The slots of `count` places from `first` on, in two runs; `count` is at most the capacity.
+    #[inline]
+    pub(crate) fn runs(&self, first: u64, count: usize) -> (&[S], &[S]) {
+        let start = self.index(first);
+        let to_end = count.min(self.slots.len() - start);
+        (
+            &self.slots[start..start + to_end],
+            &self.slots[..count - to_end],
+        )
+    }
+
+    /// Asks the processor for the line of a place that will be written soon: the store itself would
+    /// wait for the other side's copy of it.
+    #[inline]
+    pub(crate) fn will_write(&self, place: u64) {
+        #[cfg(all(target_arch = "x86_64", not(ringbolt_loom)))]
+        {
+            use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            let slot: *const S = self.at(place);
+            // SAFETY: a prefetch is a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(slot.cast()) }
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(ringbolt_loom))))]
+        let _ = place;
+    }
+}
+
+/// Drops all items of an iterator, also those behind one whose drop panics.
+pub(crate) fn drop_all(items: impl Iterator) {
+    struct Rest<I: Iterator>(I);
+    impl<I: Iterator> Drop for Rest<I> {
+        fn drop(&mut self) {
+            self.0.by_ref().for_each(drop);
+        }
+    }
+    Rest(items).0.by_ref().for_each(drop);
+}
