@@ -128,7 +128,7 @@ pub struct Receiver<T> {
     tail_seen: u64,
 }
 
-sending!([&mut self] self, [&mut Self], Sender, Claim);
+sending!([&mut self] self, Sender, Claim);
 receiving!([&mut self] self, [&mut Self], Receiver, Drain);
 
 impl<T> Sender<T> {
@@ -169,6 +169,15 @@ impl<T> Sender<T> {
             return Err(Refused::Closed);
         }
         Ok(self.tail)
+    }
+
+    #[inline]
+    fn claimed(&mut self, _first: u64, room: usize) -> Claim<'_, T> {
+        Claim {
+            sender: self,
+            room,
+            filled: 0,
+        }
     }
 
     #[cold]
@@ -282,6 +291,15 @@ impl<T> Receiver<T> {
         let (first, count) = (self.head, available.min(max as u64));
         self.head = first.wrapping_add(count);
         Ok((first, count as usize))
+    }
+
+    #[inline]
+    fn taken(&mut self, place: u64, left: usize) -> Drain<'_, T> {
+        Drain {
+            receiver: self,
+            place,
+            left,
+        }
     }
 
     /// Gives all places before the head back to the sender.
@@ -453,16 +471,7 @@ pub struct Claim<'a, T> {
     filled: usize,
 }
 
-impl<'a, T> Claim<'a, T> {
-    #[inline]
-    fn new(sender: &'a mut Sender<T>, _first: u64, room: usize) -> Self {
-        Self {
-            sender,
-            room,
-            filled: 0,
-        }
-    }
-
+impl<T> Claim<'_, T> {
     /// How many more items can be pushed.
     #[must_use]
     #[inline]
@@ -539,17 +548,6 @@ pub struct Drain<'a, T> {
     receiver: &'a mut Receiver<T>,
     place: u64,
     left: usize,
-}
-
-impl<'a, T> Drain<'a, T> {
-    #[inline]
-    fn new(receiver: &'a mut Receiver<T>, place: u64, left: usize) -> Self {
-        Self {
-            receiver,
-            place,
-            left,
-        }
-    }
 }
 
 impl<T> Iterator for Drain<'_, T> {

@@ -1,0 +1,408 @@
+//! Many senders, many receivers; each item goes to one of them.
+//!
+//! ```
+//! let (sender, receiver) = ringbolt::ring::mpmc::ring::<u64>(1024)?;
+//! let workers: Vec<_> = (0..2)
+//!     .map(|_| {
+//!         let receiver = receiver.clone();
+//!         std::thread::spawn(move || receiver.iter().sum::<u64>())
+//!     })
+//!     .collect();
+//! for number in 0..1000 {
+//!     sender.send(number).unwrap();
+//! }
+//! drop(sender); // the last one closes the ring
+//! let sum: u64 = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
+//! assert_eq!(sum, 499_500);
+//! # Ok::<(), ringbolt::Error>(())
+//! ```
+//!
+//! # Order
+//!
+//! Items are taken in the order in which their places were claimed. Those of one sender that one
+//! receiver gets, it gets in the order in which they were sent.
+//!
+//! # Progress
+//!
+//! Claiming and taking a place are lock-free: a thread that fails has lost to one that got on. The
+//! ring as a whole is not: between claiming a place and committing it a stalled sender hides what
+//! lies behind it from the receivers (`try_recv` says [`RecvError::Empty`]), and between taking a
+//! place and freeing it a stalled receiver keeps the senders from going beyond it one lap later
+//! (`try_send` says [`Refused::Full`]). No call waits for another thread for longer than a bounded
+//! spin unless it is one of the blocking ones. A claim that is forgotten (`mem::forget`) hides what is
+//! behind it for good, a drain that is forgotten fills the ring for good: [`Sender::stats`] then shows
+//! items inside, and receivers that wait.
+//!
+//! # Algorithm
+//!
+//! Dmitry Vyukov's bounded MPMC queue (2010): each slot has a stamp that says which place it is ready
+//! for; see the drawing in `ring/multi.rs`. Added are claims of many places, holes, closing, and that
+//! receivers look at the slots only where they know places claimed, so that they do not take away the
+//! lines that senders fill.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_utils::CachePadded;
+
+use super::forms::{receiving, sending};
+pub use super::multi::Claim;
+use super::multi::{Backoff, Place, Slot, State, Tail, after, distance};
+use super::side::Side;
+use super::slots::{Slots, drop_all};
+use super::{RecvError, Refused, RingOptions, RingStats, SendError};
+use crate::error::Result as RingboltResult;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// A ring of at least `capacity` items (rounded up to a power of two), with default options.
+///
+/// # Errors
+///
+/// [`Invalid`](crate::ErrorKind::Invalid) for no capacity or more than 2^31 items,
+/// [`OverBudget`](crate::ErrorKind::OverBudget) where there is no memory for so many.
+pub fn ring<T>(capacity: usize) -> RingboltResult<(Sender<T>, Receiver<T>)> {
+    RingOptions::new(capacity).mpmc()
+}
+
+impl RingOptions {
+    /// A ring with many senders and many receivers; see [`mpmc`](crate::ring::mpmc).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`mpmc::ring`](ring).
+    pub fn mpmc<T>(&self) -> RingboltResult<(Sender<T>, Receiver<T>)> {
+        let first = after(self.first, 0);
+        let capacity = self.capacity()?;
+        // The first lap's place of each slot.
+        let place = |index: usize| {
+            let ahead = (index as u64).wrapping_sub(first) & (capacity as u64 - 1);
+            after(first, ahead)
+        };
+        let shared = Arc::new(Shared {
+            slots: Slots::new(capacity, |index| Slot::new(place(index)))?,
+            senders: Side::new(self.wait),
+            receivers: Side::new(self.wait),
+            first,
+            tail: Tail::new(first),
+            head: CachePadded::new(AtomicU64::new(first)),
+            sender_count: AtomicU64::new(1),
+            receiver_count: AtomicU64::new(1),
+        });
+        let sender = Sender {
+            shared: Arc::clone(&shared),
+        };
+        let receiver = Receiver {
+            shared,
+            tail_seen: AtomicU64::new(first),
+        };
+        Ok((sender, receiver))
+    }
+}
+
+struct Shared<T> {
+    // Read by all, rarely written.
+    slots: Slots<Slot<T>>,
+    senders: Side,
+    receivers: Side,
+    first: Place,
+    sender_count: AtomicU64,
+    receiver_count: AtomicU64,
+    /// The next place to be claimed by a sender.
+    tail: Tail,
+    /// The next place to be taken by a receiver.
+    head: CachePadded<AtomicU64>,
+}
+
+// SAFETY: an item is touched by one thread at a time: by the sender that claimed its place, until it
+// marks it full, then by the receiver that took the place, until it marks it free; the stamps hand it
+// over with release and acquire. Items move between threads, hence `T: Send`; nobody shares one.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+/// A sending handle. Cloned for more senders, or shared by reference.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// A receiving handle. Cloned for more receivers, or shared by reference.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    /// The last seen tail: places before it were claimed. Only a hint, which is why it may be shared.
+    tail_seen: AtomicU64,
+}
+
+sending!([&self] self, Sender, Claim);
+receiving!([&self] self, [&Self], Receiver, Drain);
+
+impl<T> Sender<T> {
+    /// Sends an item if there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Full`] or [`Refused::Closed`], with the item.
+    #[inline]
+    pub fn try_send(&self, item: T) -> Result<(), SendError<T>> {
+        match self.claim_places(1) {
+            Ok(place) => {
+                let slot = self.shared.slots.at(place);
+                // SAFETY: the place is empty, and claimed.
+                unsafe { slot.write(|| item) };
+                slot.mark(place, State::Full);
+                self.shared.receivers.notify(1);
+                Ok(())
+            }
+            Err(why) => Err(SendError { item, why }),
+        }
+    }
+
+    /// Claims `count` places that are free; the first of them.
+    #[inline]
+    fn claim_places(&self, count: usize) -> Result<Place, Refused> {
+        let shared = &*self.shared;
+        if count as u64 > shared.slots.capacity() {
+            return Err(Refused::TooLarge);
+        }
+        let mut backoff = Backoff::default();
+        loop {
+            let (first, closed) = shared.tail.load();
+            if closed {
+                return Err(Refused::Closed);
+            }
+            if !shared.are_free(first, count as u64) {
+                if shared.tail.load().0 != first {
+                    continue;
+                }
+                // A receiver may be about to free what it has taken; it is not waited for long.
+                let taken = distance(first, after(shared.taken(), shared.slots.capacity()));
+                if taken < count as u64 || backoff.is_over() {
+                    return Err(Refused::Full);
+                }
+            } else if shared.tail.claim(first, count as u64) {
+                return Ok(first);
+            }
+            backoff.pause();
+        }
+    }
+
+    #[inline]
+    fn claimed(&self, first: Place, room: usize) -> Claim<'_, T> {
+        Claim::new(&self.shared.slots, &self.shared.receivers, first, room)
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Receives the next item if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Empty`] or [`RecvError::Closed`].
+    #[inline]
+    pub fn try_recv(&self) -> Result<T, RecvError> {
+        loop {
+            let (place, _) = self.take_run(1)?;
+            let slot = self.shared.slots.at(place);
+            // A hole is passed over.
+            let item = (slot.state(place) == Some(State::Full)).then(|| {
+                // SAFETY: the place is full, and this receiver has taken it.
+                unsafe { slot.read() }
+            });
+            self.shared.free(place);
+            self.shared.senders.notify(1);
+            if let Some(item) = item {
+                return Ok(item);
+            }
+        }
+    }
+
+    /// Takes up to `max` places that are ready, at least one of them full.
+    #[inline]
+    fn take_places(&self, max: usize) -> Result<(Place, usize), RecvError> {
+        loop {
+            let (first, count) = self.take_run(max)?;
+            let mut places = (0..count as u64).map(|n| after(first, n));
+            if max == 0 || places.any(|place| self.shared.is_full(place)) {
+                return Ok((first, count));
+            }
+            drop(self.taken(first, count));
+        }
+    }
+
+    /// Takes up to `max` places that are ready: full, or holes.
+    #[inline]
+    fn take_run(&self, max: usize) -> Result<(Place, usize), RecvError> {
+        let shared = &*self.shared;
+        let mut backoff = Backoff::default();
+        loop {
+            let first = shared.taken();
+            if distance(first, self.tail_seen.load(Ordering::Relaxed)) as i64 <= 0
+                || distance(first, self.tail_seen.load(Ordering::Relaxed)) > shared.slots.capacity()
+            {
+                let (tail, closed) = shared.tail.load();
+                if tail == first {
+                    return Err(if closed {
+                        RecvError::Closed
+                    } else {
+                        RecvError::Empty
+                    });
+                }
+                self.tail_seen.store(tail, Ordering::Relaxed);
+            }
+            let count = shared.ready(first, max as u64);
+            if count == 0 && max > 0 {
+                if shared.taken() == first {
+                    // Claimed, and not committed.
+                    return Err(RecvError::Empty);
+                }
+            } else if shared.take(first, count) {
+                return Ok((first, count as usize));
+            }
+            backoff.pause();
+        }
+    }
+
+    #[inline]
+    fn taken(&self, place: Place, left: usize) -> Drain<'_, T> {
+        Drain {
+            shared: &self.shared,
+            freed: 0,
+            place,
+            left,
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    /// The next place to be taken.
+    #[inline]
+    fn taken(&self) -> Place {
+        // ORDERING: relaxed: a place's stamp says what may be done with it.
+        self.head.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn take(&self, first: Place, count: u64) -> bool {
+        // ORDERING: relaxed: this only tells receivers apart.
+        self.head
+            .compare_exchange(
+                first,
+                after(first, count),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    #[inline]
+    fn are_free(&self, first: Place, count: u64) -> bool {
+        (0..count).all(|n| {
+            let place = after(first, n);
+            self.slots.at(place).state(place) == Some(State::Free)
+        })
+    }
+
+    #[inline]
+    fn is_full(&self, place: Place) -> bool {
+        self.slots.at(place).state(place) == Some(State::Full)
+    }
+
+    /// How many places from `first` on are ready, up to `max`.
+    #[inline]
+    fn ready(&self, first: Place, max: u64) -> u64 {
+        let is_ready = |n: &u64| {
+            let place = after(first, *n);
+            matches!(
+                self.slots.at(place).state(place),
+                Some(State::Full | State::Hole)
+            )
+        };
+        (0..max.min(self.slots.capacity()))
+            .take_while(is_ready)
+            .count() as u64
+    }
+
+    /// Frees a place for the next lap.
+    #[inline]
+    fn free(&self, place: Place) {
+        let next = after(place, self.slots.capacity());
+        self.slots.at(place).mark(next, State::Free);
+    }
+
+    fn has_room(&self) -> bool {
+        self.are_free(self.tail.load().0, 1)
+    }
+
+    fn has_items(&self) -> bool {
+        self.ready(self.taken(), 1) > 0
+    }
+
+    fn close(&self) {
+        if self.tail.close() {
+            self.senders.notify_all();
+            self.receivers.notify_all();
+        }
+    }
+}
+
+/// Items that were there, as an iterator. See [`Receiver::try_drain`].
+pub struct Drain<'a, T> {
+    shared: &'a Shared<T>,
+    freed: usize,
+    place: Place,
+    left: usize,
+}
+
+impl<T> Iterator for Drain<'_, T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        loop {
+            self.left = self.left.checked_sub(1)?;
+            let place = self.place;
+            self.place = after(place, 1);
+            self.freed += 1;
+            let slot = self.shared.slots.at(place);
+            let full = slot.state(place) == Some(State::Full);
+            // SAFETY: the place is full, and was taken for this drain, which reads it once.
+            let item = full.then(|| unsafe { slot.read() });
+            self.shared.free(place);
+            if item.is_some() {
+                return item;
+            }
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left))
+    }
+}
+
+impl<T> Drop for Drain<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // Told in any case, even if an item's drop panics.
+        struct Tell<'d, 'a, T>(&'d mut Drain<'a, T>);
+        impl<T> Drop for Tell<'_, '_, T> {
+            fn drop(&mut self) {
+                self.0.shared.senders.notify(self.0.freed);
+            }
+        }
+        let tell = Tell(self);
+        drop_all(tell.0.by_ref());
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        let (head, tail) = (self.taken(), self.tail.load().0);
+        drop_all(Drain {
+            shared: self,
+            freed: 0,
+            place: head,
+            left: distance(head, tail) as usize,
+        });
+    }
+}
