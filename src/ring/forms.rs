@@ -161,7 +161,7 @@ macro_rules! sending {
                     Err(Refused::Full) => None,
                     done => Some(done),
                 };
-                let claimed = 
+                let claimed =
                     shared.senders.block_for(count as u64, deadline, attempt, || shared.has_room());
                 claimed.unwrap_or(Err(Refused::TimedOut))
             }
@@ -323,4 +323,53 @@ macro_rules! receiving {
     };
 }
 
-pub(crate) use {receiving, sending};
+/// What both handles of a ring tell about it, and closing. The ring's shared part brings `close`,
+/// `is_closed`, `len`, `capacity` and `stats`.
+macro_rules! looking {
+    ($Handle:ident, $name:literal, $close:literal) => {
+        impl<T> $Handle<T> {
+            #[doc = $close]
+            pub fn close(&self) {
+                self.shared.close();
+            }
+
+            /// Whether the ring is closed. There may be items inside.
+            #[must_use]
+            pub fn is_closed(&self) -> bool {
+                self.shared.is_closed()
+            }
+
+            /// Items inside, about: other threads go on meanwhile.
+            #[must_use]
+            pub fn len(&self) -> usize {
+                self.shared.len()
+            }
+
+            /// Whether nothing is inside.
+            #[must_use]
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Items that the ring has room for.
+            #[must_use]
+            pub fn capacity(&self) -> usize {
+                self.shared.slots.capacity() as usize
+            }
+
+            /// Counts of what the ring has been through.
+            #[must_use]
+            pub fn stats(&self) -> RingStats {
+                self.shared.stats()
+            }
+        }
+
+        impl<T> fmt::Debug for $Handle<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct($name).field("stats", &self.stats()).finish()
+            }
+        }
+    };
+}
+
+pub(crate) use {looking, receiving, sending};

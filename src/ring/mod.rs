@@ -30,6 +30,9 @@
 //! waking take a short lock, on the slow path alone.
 
 mod forms;
+pub mod mpmc;
+pub mod mpsc;
+mod multi;
 mod options;
 mod outcome;
 mod side;

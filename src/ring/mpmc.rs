@@ -35,10 +35,12 @@
 //!
 //! # Algorithm
 //!
-//! Dmitry Vyukov's bounded MPMC queue (2010): each slot has a stamp that says which place it is ready
-//! for; see the drawing in `ring/multi.rs`. Added are claims of many places, holes, closing, and that
-//! receivers look at the slots only where they know places claimed, so that they do not take away the
-//! lines that senders fill.
+//! From Dmitry Vyukov's bounded MPMC queue (2010): each slot has a stamp that says which place was
+//! committed in it; see the drawing in `ring/multi.rs`. There the receivers write to the same stamp to
+//! free a slot, and so take its line from the sender that is about to fill its neighbour. Here each
+//! slot's count of laps lies elsewhere, densely, and a sender reads it ahead: once for many places.
+//! Receivers look at the slots only where they know places claimed. Added are claims of many places,
+//! holes, and closing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,14 +48,14 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
-use super::forms::{receiving, sending};
+use super::forms::{looking, receiving, sending};
 pub use super::multi::Claim;
-use super::multi::{Backoff, Place, Slot, State, Tail, after, distance};
+use super::multi::{Backoff, Place, Slot, State, Tail, after, distance, first_lap};
 use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A ring of at least `capacity` items (rounded up to a power of two), with default options.
 ///
@@ -74,13 +76,13 @@ impl RingOptions {
     pub fn mpmc<T>(&self) -> RingboltResult<(Sender<T>, Receiver<T>)> {
         let first = after(self.first, 0);
         let capacity = self.capacity()?;
-        // The first lap's place of each slot.
-        let place = |index: usize| {
+        let laps = |index: usize| {
             let ahead = (index as u64).wrapping_sub(first) & (capacity as u64 - 1);
-            after(first, ahead)
+            AtomicU32::new(lap(capacity as u64, after(first, ahead)))
         };
         let shared = Arc::new(Shared {
-            slots: Slots::new(capacity, |index| Slot::new(place(index)))?,
+            slots: first_lap(capacity, first)?,
+            freed: Slots::new(capacity, laps)?,
             senders: Side::new(self.wait),
             receivers: Side::new(self.wait),
             first,
@@ -91,6 +93,7 @@ impl RingOptions {
         });
         let sender = Sender {
             shared: Arc::clone(&shared),
+            gate: AtomicU64::new(first),
         };
         let receiver = Receiver {
             shared,
@@ -103,6 +106,8 @@ impl RingOptions {
 struct Shared<T> {
     // Read by all, rarely written.
     slots: Slots<Slot<T>>,
+    /// Of each slot the lap that it is free for.
+    freed: Slots<AtomicU32>,
     senders: Side,
     receivers: Side,
     first: Place,
@@ -115,8 +120,8 @@ struct Shared<T> {
 }
 
 // SAFETY: an item is touched by one thread at a time: by the sender that claimed its place, until it
-// marks it full, then by the receiver that took the place, until it marks it free; the stamps hand it
-// over with release and acquire. Items move between threads, hence `T: Send`; nobody shares one.
+// commits it, then by the receiver that took the place, until it frees it; stamp and lap hand it over
+// with release and acquire. Items move between threads, hence `T: Send`; nobody shares one.
 unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Shared<T> {}
@@ -124,6 +129,17 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 /// A sending handle. Cloned for more senders, or shared by reference.
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
+    /// All places before it are known to be free again.
+    gate: AtomicU64,
+}
+
+/// How far a sender looks ahead for places that are free.
+const LOOK_AHEAD: u64 = 256;
+
+/// How often a slot has been gone past before `place`, modulo 2^32.
+#[inline]
+fn lap(capacity: u64, place: Place) -> u32 {
+    (place >> capacity.trailing_zeros()) as u32
 }
 
 /// A receiving handle. Cloned for more receivers, or shared by reference.
@@ -135,6 +151,18 @@ pub struct Receiver<T> {
 
 sending!([&self] self, Sender, Claim);
 receiving!([&self] self, [&Self], Receiver, Drain);
+looking!(
+    Sender,
+    "mpmc::Sender",
+    "Ends sending, for all: receivers get what is inside, then [`RecvError::Closed`]. Dropping the last
+sender does the same."
+);
+looking!(
+    Receiver,
+    "mpmc::Receiver",
+    "Ends the ring: sending is refused from now on, what is inside can still be received. Dropping the
+last receiver does the same."
+);
 
 impl<T> Sender<T> {
     /// Sends an item if there is room.
@@ -149,8 +177,9 @@ impl<T> Sender<T> {
                 let slot = self.shared.slots.at(place);
                 // SAFETY: the place is empty, and claimed.
                 unsafe { slot.write(|| item) };
-                slot.mark(place, State::Full);
+                slot.commit(place, State::Full);
                 self.shared.receivers.notify(1);
+                self.shared.slots.will_write(place);
                 Ok(())
             }
             Err(why) => Err(SendError { item, why }),
@@ -161,25 +190,30 @@ impl<T> Sender<T> {
     #[inline]
     fn claim_places(&self, count: usize) -> Result<Place, Refused> {
         let shared = &*self.shared;
-        if count as u64 > shared.slots.capacity() {
+        let count = count as u64;
+        if count > shared.slots.capacity() {
             return Err(Refused::TooLarge);
         }
+        let spare = shared.slots.capacity() - count;
         let mut backoff = Backoff::default();
         loop {
             let (first, closed) = shared.tail.load();
             if closed {
                 return Err(Refused::Closed);
             }
-            if !shared.are_free(first, count as u64) {
-                if shared.tail.load().0 != first {
+            // ORDERING: whoever stored it had acquired the receivers' releases, and passes them on.
+            let gate = self.gate.load(Ordering::Acquire);
+            if distance(gate, first) > spare {
+                let gate = shared.freed_from(gate, first, count.max(LOOK_AHEAD));
+                self.gate.store(gate, Ordering::Release);
+                if distance(gate, first) > spare {
+                    if shared.tail.load() == (first, false) {
+                        return Err(Refused::Full);
+                    }
                     continue;
                 }
-                // A receiver may be about to free what it has taken; it is not waited for long.
-                let taken = distance(first, after(shared.taken(), shared.slots.capacity()));
-                if taken < count as u64 || backoff.is_over() {
-                    return Err(Refused::Full);
-                }
-            } else if shared.tail.claim(first, count as u64) {
+            }
+            if shared.tail.claim(first, count) {
                 return Ok(first);
             }
             backoff.pause();
@@ -236,9 +270,8 @@ impl<T> Receiver<T> {
         let mut backoff = Backoff::default();
         loop {
             let first = shared.taken();
-            if distance(first, self.tail_seen.load(Ordering::Relaxed)) as i64 <= 0
-                || distance(first, self.tail_seen.load(Ordering::Relaxed)) > shared.slots.capacity()
-            {
+            let known = distance(first, self.tail_seen.load(Ordering::Relaxed));
+            if known == 0 || known > shared.slots.capacity() {
                 let (tail, closed) = shared.tail.load();
                 if tail == first {
                     return Err(if closed {
@@ -294,12 +327,25 @@ impl<T> Shared<T> {
             .is_ok()
     }
 
+    /// How far beyond `gate` all places are free again, up to `tail`; looks at `most` of them.
     #[inline]
-    fn are_free(&self, first: Place, count: u64) -> bool {
-        (0..count).all(|n| {
-            let place = after(first, n);
-            self.slots.at(place).state(place) == Some(State::Free)
-        })
+    fn freed_from(&self, gate: Place, tail: Place, most: u64) -> Place {
+        // What lies a lap behind was free before the tail got here.
+        let lapped = after(tail, self.slots.capacity().wrapping_neg());
+        let gate = if distance(gate, tail) > self.slots.capacity() {
+            lapped
+        } else {
+            gate
+        };
+        let ahead = distance(gate, tail).min(most);
+        let is_free = |n: &u64| {
+            let place = after(gate, *n);
+            let next = lap(self.slots.capacity(), after(place, self.slots.capacity()));
+            // ORDERING: pairs with the release in `free`: the receiver is done with the slot.
+            let freed = self.freed.at(place).load(Ordering::Acquire);
+            freed.wrapping_sub(next) as i32 >= 0
+        };
+        after(gate, (0..ahead).take_while(is_free).count() as u64)
     }
 
     #[inline]
@@ -312,10 +358,7 @@ impl<T> Shared<T> {
     fn ready(&self, first: Place, max: u64) -> u64 {
         let is_ready = |n: &u64| {
             let place = after(first, *n);
-            matches!(
-                self.slots.at(place).state(place),
-                Some(State::Full | State::Hole)
-            )
+            self.slots.at(place).state(place).is_some()
         };
         (0..max.min(self.slots.capacity()))
             .take_while(is_ready)
@@ -326,15 +369,40 @@ impl<T> Shared<T> {
     #[inline]
     fn free(&self, place: Place) {
         let next = after(place, self.slots.capacity());
-        self.slots.at(place).mark(next, State::Free);
+        let next = lap(self.slots.capacity(), next);
+        // ORDERING: pairs with the acquire in `freed_from`.
+        self.freed.at(place).store(next, Ordering::Release);
     }
 
     fn has_room(&self) -> bool {
-        self.are_free(self.tail.load().0, 1)
+        let tail = self.tail.load().0;
+        let lapped = after(tail, self.slots.capacity().wrapping_neg());
+        self.freed_from(lapped, tail, 1) != lapped
     }
 
     fn has_items(&self) -> bool {
         self.ready(self.taken(), 1) > 0
+    }
+
+    fn is_closed(&self) -> bool {
+        self.tail.load().1
+    }
+
+    fn len(&self) -> usize {
+        let head = self.taken();
+        // Two moments: the difference may be anything for one of them, but not for long.
+        distance(head, self.tail.load().0).min(self.slots.capacity()) as usize
+    }
+
+    fn stats(&self) -> RingStats {
+        RingStats {
+            capacity: self.slots.capacity() as usize,
+            len: self.len(),
+            sent: distance(self.first, self.tail.load().0),
+            received: distance(self.first, self.taken()),
+            senders: self.senders.waits(),
+            receivers: self.receivers.waits(),
+        }
     }
 
     fn close(&self) {
@@ -404,5 +472,42 @@ impl<T> Drop for Shared<T> {
             place: head,
             left: distance(head, tail) as usize,
         });
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.shared.sender_count.fetch_add(1, Ordering::Relaxed);
+        Self {
+            shared: Arc::clone(&self.shared),
+            gate: AtomicU64::new(self.gate.load(Ordering::Acquire)),
+        }
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        self.shared.receiver_count.fetch_add(1, Ordering::Relaxed);
+        Self {
+            shared: Arc::clone(&self.shared),
+            tail_seen: AtomicU64::new(self.tail_seen.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        // ORDERING: no data goes with the count: closing is a change of the tail.
+        if self.shared.sender_count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.shared.close();
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        if self.shared.receiver_count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.shared.close();
+        }
     }
 }

@@ -2,9 +2,9 @@
 //! state they are, and the word that hands out places.
 //!
 //! ```text
-//!   bits   63 .. 2                     1 .. 0
-//!         ┌───────────────────────────┬───────┐   of a place's slot: FREE for this place, FULL,
-//!  stamp  │ place, without its top 2  │ state │   or a HOLE that its claimer left
+//!   bits   63 .. 1                       0
+//!         ┌───────────────────────────┬───────┐   the place that was committed last in this slot,
+//!  stamp  │ place                     │ hole  │   and whether its claimer left it empty
 //!         └───────────────────────────┴───────┘
 //!   bits    63      62 .. 0
 //!         ┌────────┬──────────────────────────┐   the next place to be claimed; once closed, it
@@ -20,6 +20,7 @@ use crossbeam_utils::CachePadded;
 
 use super::side::Side;
 use super::slots::{Slots, drop_all};
+use crate::error::Result;
 use crate::sync::atomic::{AtomicU64, Ordering, spin_loop};
 use crate::sync::cell::UnsafeCell;
 
@@ -40,16 +41,15 @@ pub(crate) fn distance(earlier: Place, later: Place) -> u64 {
     later.wrapping_sub(earlier) & !CLOSED
 }
 
-/// What a slot's stamp says.
+/// What a slot's stamp says of a place that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum State {
-    Free = 0,
-    Full = 1,
-    Hole = 2,
+    Full = 0,
+    Hole = 1,
 }
 
-/// A slot with its stamp.
+/// A slot with its stamp. Only senders write to it.
 #[derive(Debug)]
 pub(crate) struct Slot<T> {
     stamp: AtomicU64,
@@ -57,31 +57,28 @@ pub(crate) struct Slot<T> {
 }
 
 impl<T> Slot<T> {
-    /// A slot that is free for `place`.
+    /// A slot in which `place` was committed last.
     pub(crate) fn new(place: Place) -> Self {
         Self {
-            stamp: AtomicU64::new(stamp(place, State::Free)),
+            stamp: AtomicU64::new(stamp(place, State::Hole)),
             item: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
 
-    /// The slot's state for `place`; `None` while it is another's.
+    /// How `place` was committed; `None` if it was not yet.
     #[inline]
     pub(crate) fn state(&self, place: Place) -> Option<State> {
-        // ORDERING: pairs with the release in `mark`: whoever changed the state is done with the
-        // item.
-        let seen = self.stamp.load(Ordering::Acquire);
-        match seen ^ stamp(place, State::Free) {
-            0 => Some(State::Free),
-            1 => Some(State::Full),
-            2 => Some(State::Hole),
+        // ORDERING: pairs with the release in `commit`: the item is seen with the stamp.
+        match self.stamp.load(Ordering::Acquire) ^ stamp(place, State::Full) {
+            0 => Some(State::Full),
+            1 => Some(State::Hole),
             _ => None,
         }
     }
 
-    /// Hands the slot over.
+    /// Hands the slot to the receivers.
     #[inline]
-    pub(crate) fn mark(&self, place: Place, state: State) {
+    pub(crate) fn commit(&self, place: Place, state: State) {
         // ORDERING: pairs with the acquire in `state`.
         self.stamp.store(stamp(place, state), Ordering::Release);
     }
@@ -107,14 +104,21 @@ impl<T> Slot<T> {
     #[inline]
     pub(crate) unsafe fn read(&self) -> T {
         // SAFETY: by the caller's duty.
-        self.item
-            .with(|item| unsafe { (*item).assume_init_read() })
+        self.item.with(|item| unsafe { (*item).assume_init_read() })
     }
+}
+
+/// Slots of which none is committed in the first lap, which begins at `first`.
+pub(crate) fn first_lap<T>(capacity: usize, first: Place) -> Result<Slots<Slot<T>>> {
+    Slots::new(capacity, |index| {
+        let ahead = (index as u64).wrapping_sub(first) & (capacity as u64 - 1);
+        Slot::new(after(first, ahead.wrapping_sub(capacity as u64)))
+    })
 }
 
 #[inline]
 fn stamp(place: Place, state: State) -> u64 {
-    place << 2 | state as u64
+    place << 1 | state as u64
 }
 
 /// The word that hands out places to senders.
@@ -235,7 +239,7 @@ impl<'a, T> Claim<'a, T> {
         let filled = std::mem::take(&mut self.filled);
         for n in 0..filled as u64 {
             let place = after(self.first, n);
-            self.slots.at(place).mark(place, State::Full);
+            self.slots.at(place).commit(place, State::Full);
         }
         self.leave(filled);
         std::mem::forget(self);
@@ -246,7 +250,7 @@ impl<'a, T> Claim<'a, T> {
     fn leave(&self, n: usize) {
         for n in n as u64..self.room as u64 {
             let place = after(self.first, n);
-            self.slots.at(place).mark(place, State::Hole);
+            self.slots.at(place).commit(place, State::Hole);
         }
         self.receivers.notify(self.room);
     }
@@ -291,10 +295,5 @@ impl Backoff {
             spin_loop();
         }
         self.0 = (self.0 + 1).min(Self::STEPS_MAX);
-    }
-
-    /// Whether it has been paused for as long as it is worth it.
-    pub(crate) fn is_over(&self) -> bool {
-        self.0 == Self::STEPS_MAX || cfg!(ringbolt_loom) && self.0 > 0
     }
 }
