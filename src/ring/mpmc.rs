@@ -38,9 +38,8 @@
 //! From Dmitry Vyukov's bounded MPMC queue (2010): each slot has a stamp that says which place was
 //! committed in it; see the drawing in `ring/multi.rs`. There the receivers write to the same stamp to
 //! free a slot, and so take its line from the sender that is about to fill its neighbour. Here each
-//! slot's count of laps lies elsewhere, densely, and a sender reads it ahead: once for many places.
-//! Receivers look at the slots only where they know places claimed. Added are claims of many places,
-//! holes, and closing.
+//! slot's next place lies elsewhere, densely, and a sender reads it ahead: once for many places. Added
+//! are claims of many places, holes, and closing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,12 +49,12 @@ use crossbeam_utils::CachePadded;
 
 use super::forms::{looking, receiving, sending};
 pub use super::multi::Claim;
-use super::multi::{Backoff, Place, Slot, State, Tail, after, distance, first_lap};
+use super::multi::{Backoff, Place, Slot, State, Tail, after, distance, first_lap, first_place};
 use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A ring of at least `capacity` items (rounded up to a power of two), with default options.
 ///
@@ -76,13 +75,11 @@ impl RingOptions {
     pub fn mpmc<T>(&self) -> RingboltResult<(Sender<T>, Receiver<T>)> {
         let first = after(self.first, 0);
         let capacity = self.capacity()?;
-        let laps = |index: usize| {
-            let ahead = (index as u64).wrapping_sub(first) & (capacity as u64 - 1);
-            AtomicU32::new(lap(capacity as u64, after(first, ahead)))
-        };
+        let first_places = |index| AtomicU64::new(first_place(capacity, first, index));
         let shared = Arc::new(Shared {
             slots: first_lap(capacity, first)?,
-            freed: Slots::new(capacity, laps)?,
+            freed: Slots::new(capacity, first_places)?,
+            closed: AtomicBool::new(false),
             senders: Side::new(self.wait),
             receivers: Side::new(self.wait),
             first,
@@ -95,19 +92,17 @@ impl RingOptions {
             shared: Arc::clone(&shared),
             gate: AtomicU64::new(first),
         };
-        let receiver = Receiver {
-            shared,
-            tail_seen: AtomicU64::new(first),
-        };
-        Ok((sender, receiver))
+        Ok((sender, Receiver { shared }))
     }
 }
 
 struct Shared<T> {
     // Read by all, rarely written.
     slots: Slots<Slot<T>>,
-    /// Of each slot the lap that it is free for.
-    freed: Slots<AtomicU32>,
+    /// Of each slot the next place that it is free for.
+    freed: Slots<AtomicU64>,
+    /// Set behind the tail's own bit, so that receivers need not look at the senders' line.
+    closed: AtomicBool,
     senders: Side,
     receivers: Side,
     first: Place,
@@ -136,17 +131,9 @@ pub struct Sender<T> {
 /// How far a sender looks ahead for places that are free.
 const LOOK_AHEAD: u64 = 256;
 
-/// How often a slot has been gone past before `place`, modulo 2^32.
-#[inline]
-fn lap(capacity: u64, place: Place) -> u32 {
-    (place >> capacity.trailing_zeros()) as u32
-}
-
 /// A receiving handle. Cloned for more receivers, or shared by reference.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
-    /// The last seen tail: places before it were claimed. Only a hint, which is why it may be shared.
-    tail_seen: AtomicU64,
 }
 
 sending!([&self] self, Sender, Claim);
@@ -234,64 +221,55 @@ impl<T> Receiver<T> {
     /// [`RecvError::Empty`] or [`RecvError::Closed`].
     #[inline]
     pub fn try_recv(&self) -> Result<T, RecvError> {
+        let shared = &*self.shared;
+        let mut backoff = Backoff::default();
         loop {
-            let (place, _) = self.take_run(1)?;
-            let slot = self.shared.slots.at(place);
+            let place = shared.taken();
+            let slot = shared.slots.at(place);
+            let Some(state) = slot.state(place) else {
+                shared.nothing_at(place)?;
+                continue;
+            };
+            if !shared.take(place, 1) {
+                backoff.pause();
+                continue;
+            }
+            // SAFETY: the place is full, and this receiver has taken it.
+            let item = (state == State::Full).then(|| unsafe { slot.read() });
+            shared.free(place);
+            shared.senders.notify(1);
             // A hole is passed over.
-            let item = (slot.state(place) == Some(State::Full)).then(|| {
-                // SAFETY: the place is full, and this receiver has taken it.
-                unsafe { slot.read() }
-            });
-            self.shared.free(place);
-            self.shared.senders.notify(1);
             if let Some(item) = item {
                 return Ok(item);
             }
         }
     }
 
-    /// Takes up to `max` places that are ready, at least one of them full.
+    /// Takes up to `max` places that are committed, at least one of them full.
     #[inline]
     fn take_places(&self, max: usize) -> Result<(Place, usize), RecvError> {
-        loop {
-            let (first, count) = self.take_run(max)?;
-            let mut places = (0..count as u64).map(|n| after(first, n));
-            if max == 0 || places.any(|place| self.shared.is_full(place)) {
-                return Ok((first, count));
-            }
-            drop(self.taken(first, count));
-        }
-    }
-
-    /// Takes up to `max` places that are ready: full, or holes.
-    #[inline]
-    fn take_run(&self, max: usize) -> Result<(Place, usize), RecvError> {
         let shared = &*self.shared;
         let mut backoff = Backoff::default();
         loop {
             let first = shared.taken();
-            let known = distance(first, self.tail_seen.load(Ordering::Relaxed));
-            if known == 0 || known > shared.slots.capacity() {
-                let (tail, closed) = shared.tail.load();
-                if tail == first {
-                    return Err(if closed {
-                        RecvError::Closed
-                    } else {
-                        RecvError::Empty
-                    });
-                }
-                self.tail_seen.store(tail, Ordering::Relaxed);
-            }
-            let count = shared.ready(first, max as u64);
+            let mut full = false;
+            let committed = |n: &u64| {
+                let place = after(first, *n);
+                let state = shared.slots.at(place).state(place);
+                full |= state == Some(State::Full);
+                state.is_some()
+            };
+            let most = (max as u64).min(shared.slots.capacity());
+            let count = (0..most).take_while(committed).count();
             if count == 0 && max > 0 {
-                if shared.taken() == first {
-                    // Claimed, and not committed.
-                    return Err(RecvError::Empty);
-                }
-            } else if shared.take(first, count) {
-                return Ok((first, count as usize));
+                shared.nothing_at(first)?;
+            } else if !shared.take(first, count as u64) {
+                backoff.pause();
+            } else if full || max == 0 {
+                return Ok((first, count));
+            } else {
+                drop(self.taken(first, count));
             }
-            backoff.pause();
         }
     }
 
@@ -340,36 +318,33 @@ impl<T> Shared<T> {
         let ahead = distance(gate, tail).min(most);
         let is_free = |n: &u64| {
             let place = after(gate, *n);
-            let next = lap(self.slots.capacity(), after(place, self.slots.capacity()));
+            let next = after(place, self.slots.capacity());
             // ORDERING: pairs with the release in `free`: the receiver is done with the slot.
             let freed = self.freed.at(place).load(Ordering::Acquire);
-            freed.wrapping_sub(next) as i32 >= 0
+            // It may have been freed for a later lap since.
+            distance(next, freed) < 1 << 62
         };
         after(gate, (0..ahead).take_while(is_free).count() as u64)
     }
 
+    /// Why nothing is committed at `place`; no error if another receiver has taken it meanwhile.
     #[inline]
-    fn is_full(&self, place: Place) -> bool {
-        self.slots.at(place).state(place) == Some(State::Full)
-    }
-
-    /// How many places from `first` on are ready, up to `max`.
-    #[inline]
-    fn ready(&self, first: Place, max: u64) -> u64 {
-        let is_ready = |n: &u64| {
-            let place = after(first, *n);
-            self.slots.at(place).state(place).is_some()
-        };
-        (0..max.min(self.slots.capacity()))
-            .take_while(is_ready)
-            .count() as u64
+    fn nothing_at(&self, place: Place) -> Result<(), RecvError> {
+        // ORDERING: pairs with the release in `close`: the closed tail is seen then.
+        if self.closed.load(Ordering::Acquire) && self.tail.load().0 == place {
+            return Err(RecvError::Closed);
+        }
+        if self.taken() == place {
+            // Not claimed, or not committed.
+            return Err(RecvError::Empty);
+        }
+        Ok(())
     }
 
     /// Frees a place for the next lap.
     #[inline]
     fn free(&self, place: Place) {
         let next = after(place, self.slots.capacity());
-        let next = lap(self.slots.capacity(), next);
         // ORDERING: pairs with the acquire in `freed_from`.
         self.freed.at(place).store(next, Ordering::Release);
     }
@@ -381,7 +356,8 @@ impl<T> Shared<T> {
     }
 
     fn has_items(&self) -> bool {
-        self.ready(self.taken(), 1) > 0
+        let place = self.taken();
+        self.slots.at(place).state(place).is_some()
     }
 
     fn is_closed(&self) -> bool {
@@ -407,6 +383,8 @@ impl<T> Shared<T> {
 
     fn close(&self) {
         if self.tail.close() {
+            // ORDERING: pairs with the acquire in `nothing_at`.
+            self.closed.store(true, Ordering::Release);
             self.senders.notify_all();
             self.receivers.notify_all();
         }
@@ -490,7 +468,6 @@ impl<T> Clone for Receiver<T> {
         self.shared.receiver_count.fetch_add(1, Ordering::Relaxed);
         Self {
             shared: Arc::clone(&self.shared),
-            tail_seen: AtomicU64::new(self.tail_seen.load(Ordering::Relaxed)),
         }
     }
 }

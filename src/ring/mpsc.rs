@@ -33,9 +33,8 @@
 //!
 //! Senders claim by compare-and-swap on the tail, gated by a copy of the receiver's index as in
 //! [`spsc`](super::spsc), so that they never read the slots; each slot has a stamp that says whether
-//! it is committed, as in Dmitry Vyukov's bounded queue (2010). See the drawing in `ring/multi.rs`.
-//! The receiver looks at slots only where it knows places claimed, so that it does not take away the
-//! lines that senders fill.
+//! it is committed, as in Dmitry Vyukov's bounded queue (2010), but which only senders write. See the
+//! drawing in `ring/multi.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,7 +49,7 @@ use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A ring of at least `capacity` items (rounded up to a power of two), with default options.
 ///
@@ -76,6 +75,7 @@ impl RingOptions {
             receivers: Side::new(self.wait),
             first,
             sender_count: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
             tail: Tail::new(first),
             head: CachePadded::new(AtomicU64::new(first)),
         });
@@ -86,7 +86,6 @@ impl RingOptions {
         let receiver = Receiver {
             shared,
             head: first,
-            tail_seen: first,
         };
         Ok((sender, receiver))
     }
@@ -99,6 +98,8 @@ struct Shared<T> {
     receivers: Side,
     first: Place,
     sender_count: AtomicU64,
+    /// Set behind the tail's own bit, so that the receiver need not look at the senders' line.
+    closed: AtomicBool,
     /// The next place to be claimed by a sender.
     tail: Tail,
     /// The first place that the receiver has not emptied. Written by the receiver.
@@ -124,8 +125,6 @@ pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     /// The next place to be taken.
     head: Place,
-    /// The last seen tail: places before it were claimed.
-    tail_seen: Place,
 }
 
 sending!([&self] self, Sender, Claim);
@@ -227,27 +226,27 @@ impl<T> Receiver<T> {
     #[inline]
     fn next_full(&mut self) -> Result<Place, RecvError> {
         loop {
-            if self.head == self.tail_seen {
-                let (tail, closed) = self.shared.tail.load();
-                if tail == self.head {
-                    self.tell_forgotten();
-                    return Err(if closed {
-                        RecvError::Closed
-                    } else {
-                        RecvError::Empty
-                    });
-                }
-                self.tail_seen = tail;
-            }
             match self.shared.state(self.head) {
                 Some(State::Full) => return Ok(self.head),
                 Some(State::Hole) => {
                     self.head = after(self.head, 1);
                     self.free(1);
                 }
-                // Claimed, and not committed.
-                _ => return Err(RecvError::Empty),
+                None => return Err(self.nothing()),
             }
+        }
+    }
+
+    /// Why nothing is committed at the head.
+    #[inline]
+    fn nothing(&mut self) -> RecvError {
+        self.tell_forgotten();
+        // ORDERING: pairs with the release in `close`: the closed tail is seen then.
+        if self.shared.closed.load(Ordering::Acquire) && self.shared.tail.load().0 == self.head {
+            RecvError::Closed
+        } else {
+            // Not claimed, or not committed.
+            RecvError::Empty
         }
     }
 
@@ -256,11 +255,8 @@ impl<T> Receiver<T> {
     #[inline]
     fn take_places(&mut self, max: usize) -> Result<(Place, usize), RecvError> {
         let first = self.next_full()?;
-        if distance(first, self.tail_seen) < max as u64 {
-            self.tail_seen = self.shared.tail.load().0;
-        }
-        let known = distance(first, self.tail_seen).min(max as u64);
-        let ready = (0..known).take_while(|n| self.shared.state(after(first, *n)).is_some());
+        let most = self.shared.slots.capacity().min(max as u64);
+        let ready = (0..most).take_while(|n| self.shared.state(after(first, *n)).is_some());
         let count = ready.count();
         self.head = after(first, count as u64);
         Ok((first, count))
@@ -333,6 +329,8 @@ impl<T> Shared<T> {
 
     fn close(&self) {
         if self.tail.close() {
+            // ORDERING: pairs with the acquire in `nothing`.
+            self.closed.store(true, Ordering::Release);
             self.senders.notify_all();
             self.receivers.notify_all();
         }

@@ -111,9 +111,15 @@ impl<T> Slot<T> {
 /// Slots of which none is committed in the first lap, which begins at `first`.
 pub(crate) fn first_lap<T>(capacity: usize, first: Place) -> Result<Slots<Slot<T>>> {
     Slots::new(capacity, |index| {
-        let ahead = (index as u64).wrapping_sub(first) & (capacity as u64 - 1);
-        Slot::new(after(first, ahead.wrapping_sub(capacity as u64)))
+        let place = first_place(capacity, first, index);
+        Slot::new(after(place, (capacity as u64).wrapping_neg()))
     })
+}
+
+/// The place that lies in a slot in the first lap.
+pub(crate) fn first_place(capacity: usize, first: Place, index: usize) -> Place {
+    let ahead = (index as u64).wrapping_sub(first) & (capacity as u64 - 1);
+    after(first, ahead)
 }
 
 #[inline]
