@@ -42,7 +42,6 @@
 //! are claims of many places, holes, and closing.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
@@ -54,6 +53,7 @@ use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A ring of at least `capacity` items (rounded up to a power of two), with default options.

@@ -35,7 +35,6 @@
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
@@ -45,6 +44,7 @@ use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 
