@@ -86,6 +86,17 @@ impl Side {
         }
     }
 
+    /// Wakes all who sleep here and need no more than `reached` gives, which is only asked while
+    /// somebody sleeps. To be called after the change.
+    #[inline]
+    pub(crate) fn notify_reached(&self, reached: impl FnOnce() -> u64) {
+        // ORDERING: as in `notify`.
+        barrier::light();
+        if self.waiters.any_fenced() {
+            self.waiters.wake_fenced(reached());
+        }
+    }
+
     /// Wakes everybody: the ring was closed.
     pub(crate) fn notify_all(&self) {
         barrier::light();

@@ -1,5 +1,6 @@
 //! The rings, as their users meet them.
 
+mod bytes;
 mod history;
 mod queues;
 mod support;
