@@ -30,9 +30,9 @@ const LOOKS: u32 = 64;
 /// How long a sleep may last where the kernel refuses its part of the fence.
 const SLEEP_UNFENCED: Duration = Duration::from_millis(1);
 
-/// The side.
+/// The side. Public in name only: the module is private, and so is all that it can do.
 #[derive(Debug)]
-pub(crate) struct Side {
+pub struct Side {
     waiters: Waiters,
     strategy: WaitStrategy,
     /// How long the next wait spins, in nanoseconds.
@@ -82,6 +82,14 @@ impl Side {
         }
     }
 
+    /// Wakes everybody who sleeps here, after a change that is for each of them.
+    #[inline]
+    pub(crate) fn notify_each(&self) {
+        // ORDERING: as in `notify`.
+        barrier::light();
+        self.waiters.wake_fenced(0);
+    }
+
     /// Wakes everybody: the ring was closed.
     pub(crate) fn notify_all(&self) {
         barrier::light();
@@ -91,9 +99,14 @@ impl Side {
     /// Registers `waker` to be called once, at the next change. The caller must look once more
     /// afterwards; `false` when it must also look again soon, by itself.
     pub(crate) fn register(&self, waker: Waker) -> (Key, bool) {
-        let key = self.waiters.register(0, waker);
-        // ORDERING: pairs with the light one in `notify`.
-        (key, barrier::heavy())
+        // ORDERING: the heavy one pairs with the light one in `notify`.
+        (self.enlist(waker), barrier::heavy())
+    }
+
+    /// [`Side::register`] for one who registers in several places, and passes the heavy barrier
+    /// behind the last.
+    pub(crate) fn enlist(&self, waker: Waker) -> Key {
+        self.waiters.register(0, waker)
     }
 
     /// Takes a registration back; says whether it still stood. If not, a wake-up was spent on it.
@@ -107,16 +120,29 @@ impl Side {
     pub(crate) fn block<R>(
         &self,
         deadline: Option<Instant>,
-        mut attempt: impl FnMut() -> Option<R>,
+        attempt: impl FnMut() -> Option<R>,
         more: impl Fn() -> bool,
+    ) -> Option<R> {
+        self.block_by(deadline, attempt, |attempt| {
+            self.sleep(deadline, attempt, more)
+        })
+    }
+
+    /// [`Side::block`] for one who sleeps elsewhere: `sleep` goes on once spinning did not help.
+    pub(crate) fn block_by<R, A: FnMut() -> Option<R>>(
+        &self,
+        deadline: Option<Instant>,
+        mut attempt: A,
+        sleep: impl FnOnce(A) -> Option<R>,
     ) -> Option<R> {
         self.waits.fetch_add(1, Ordering::Relaxed);
         match self.strategy {
             WaitStrategy::Spin => spin(deadline, attempt, spin_loop),
             WaitStrategy::SpinYield => spin(deadline, attempt, yield_now),
-            WaitStrategy::SpinPark => self
-                .spin_a_while(deadline, &mut attempt)
-                .or_else(|| self.sleep(deadline, attempt, more)),
+            WaitStrategy::SpinPark => self.spin_a_while(deadline, &mut attempt).or_else(|| {
+                self.sleeps.fetch_add(1, Ordering::Relaxed);
+                sleep(attempt)
+            }),
         }
     }
 
@@ -149,7 +175,6 @@ impl Side {
         more: impl Fn() -> bool,
     ) -> Option<R> {
         let parker = Parker::new();
-        self.sleeps.fetch_add(1, Ordering::Relaxed);
         loop {
             let (key, fenced) = self.register(parker.waker());
             let value = attempt();
@@ -253,7 +278,8 @@ fn spin<R>(
     }
 }
 
-fn soon(deadline: Option<Instant>) -> Option<Instant> {
+/// When to look again where the kernel refuses its part of the fence.
+pub(crate) fn soon(deadline: Option<Instant>) -> Option<Instant> {
     let soon = Instant::now() + SLEEP_UNFENCED;
     Some(deadline.map_or(soon, |at| at.min(soon)))
 }
