@@ -76,11 +76,11 @@ impl<H: Ready> ReadyFd<H> {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses to look at the descriptor: it is not armed then.
+    /// When the kernel refuses to look at the descriptor: it is armed, or not, as it was before.
     #[must_use = "when it is false, there is something to do instead of sleeping"]
     pub fn arm(&mut self) -> io::Result<bool> {
-        // What was rung before is void: the handle itself is looked at below.
-        self.watch.disarm();
+        // What was rung before is void: the handle itself is looked at below. Who rings right now,
+        // by what was armed before, makes the descriptor readable for nothing.
         self.bell.listen_on()?;
         let armed = self.watch.arm(&self.bell.waker());
         if !armed {
@@ -123,5 +123,40 @@ impl<H: Ready + fmt::Debug> fmt::Debug for ReadyFd<H> {
             .field("watch", &self.watch)
             .field("descriptor", &self.as_raw_fd())
             .finish()
+    }
+}
+
+#[cfg(all(test, not(ringbolt_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ring::tokens::Tokens;
+    use crate::sys::event::wait_readable;
+
+    /// Each once passed its wake-up on when it was armed again, with nothing there: two of them rang
+    /// each other for ever.
+    #[test]
+    fn a_wake_up_for_what_is_gone_is_not_passed_on() {
+        let readable =
+            |fd: &ReadyFd<&Tokens>| wait_readable(fd.as_fd(), Some(Duration::ZERO)).unwrap();
+        let tokens = Tokens::new();
+        let mut one = ReadyFd::new(&tokens).unwrap();
+        let mut other = ReadyFd::new(&tokens).unwrap();
+        assert!(one.arm().unwrap());
+        assert!(other.arm().unwrap());
+        tokens.give();
+        assert!(readable(&one) && !readable(&other));
+        assert!(tokens.try_take().is_some(), "somebody else is faster");
+        assert!(one.arm().unwrap());
+        assert!(!readable(&one) && !readable(&other));
+        // What is there is passed on, when the one that was woken goes.
+        tokens.give();
+        assert!(
+            readable(&other) && !readable(&one),
+            "first come, first served"
+        );
+        drop(other);
+        assert!(readable(&one));
     }
 }

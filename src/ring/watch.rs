@@ -91,7 +91,8 @@ impl<H: Ready> Watch<H> {
         true
     }
 
-    /// Takes back what was armed.
+    /// Takes back what was armed, and passes on a wake-up that was spent on it: for an owner that goes on
+    /// to other things. One that looks again just arms again.
     pub fn disarm(&mut self) {
         let spent = self.take_back();
         self.pass_on(spent);
