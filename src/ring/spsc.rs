@@ -40,6 +40,7 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 use super::forms::{looking, receiving, sending};
+use super::handle::Handle;
 use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
@@ -289,6 +290,29 @@ impl<T> Receiver<T> {
         // they are given up.
         self.shared.head.store(self.head, Ordering::Release);
         self.shared.senders.notify(1);
+    }
+}
+
+impl<T: Send> Handle for Sender<T> {
+    fn side(&self) -> &Side {
+        &self.shared.senders
+    }
+
+    fn is_ready(&self) -> bool {
+        // ORDERING: relaxed: whoever goes on because of it looks again.
+        let head = self.shared.head.load(Ordering::Relaxed);
+        self.tail.wrapping_sub(head) < self.shared.slots.capacity() || self.is_closed()
+    }
+}
+
+impl<T: Send> Handle for Receiver<T> {
+    fn side(&self) -> &Side {
+        &self.shared.receivers
+    }
+
+    fn is_ready(&self) -> bool {
+        // ORDERING: relaxed: whoever goes on because of it looks again.
+        self.shared.tail.load(Ordering::Relaxed) != self.head || self.is_closed()
     }
 }
 

@@ -2,5 +2,8 @@
 
 mod bytes;
 mod history;
+mod lossy;
 mod queues;
+mod ready_fd;
+mod select;
 mod support;
