@@ -78,7 +78,7 @@ impl RingOptions {
     ///
     /// Those of [`bytes::mpsc::ring`](ring).
     pub fn mpsc_bytes(&self) -> RingboltResult<(Sender, Receiver)> {
-        let shared = Arc::new(Shared::new(self)?);
+        let shared = Arc::new(Shared::new(self, true)?);
         let sender = Sender {
             shared: Arc::clone(&shared),
         };

@@ -16,6 +16,9 @@ pub(super) struct Shared {
     // Read by both, rarely written.
     pub(super) memory: Memory,
     closed: AtomicBool,
+    /// Whether senders claim by comparing and swapping the tail. A single one stores it, and nobody else
+    /// may.
+    many: bool,
     pub(super) senders: Side,
     pub(super) receivers: Side,
     first: u64,
@@ -35,12 +38,13 @@ pub(super) struct Tail {
 }
 
 impl Shared {
-    pub(super) fn new(options: &RingOptions) -> Result<Self> {
+    pub(super) fn new(options: &RingOptions, many: bool) -> Result<Self> {
         let capacity = options.capacity()?.max(CAPACITY_BYTES_MIN);
         let first = options.first & !(GRANULE_BYTES - 1);
         Ok(Self {
             memory: Memory::new(capacity)?,
             closed: AtomicBool::new(false),
+            many,
             senders: Side::new(options.wait),
             receivers: Side::new(options.wait),
             first,
@@ -108,9 +112,10 @@ impl Shared {
     }
 
     pub(super) fn close(&self) {
-        // From now on no claim is made by comparing and swapping. A single sender claims otherwise, and
-        // may overwrite the flag: it is not looked at there.
-        self.tail.position.fetch_or(CLOSED, Ordering::Relaxed);
+        if self.many {
+            // From now on nothing is claimed.
+            self.tail.position.fetch_or(CLOSED, Ordering::Relaxed);
+        }
         // ORDERING: pairs with the acquire in `is_closed`: the tail above, and what the one who
         // closes has committed, are seen with it.
         self.closed.store(true, Ordering::Release);

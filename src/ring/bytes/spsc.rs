@@ -69,7 +69,7 @@ impl RingOptions {
     ///
     /// Those of [`bytes::spsc::ring`](ring).
     pub fn spsc_bytes(&self) -> RingboltResult<(Sender, Receiver)> {
-        let shared = Arc::new(Shared::new(self)?);
+        let shared = Arc::new(Shared::new(self, false)?);
         let first = shared.first();
         let sender = Sender {
             shared: Arc::clone(&shared),
