@@ -45,10 +45,13 @@ impl<S> Slots<S> {
         )
     }
 
-    /// Asks the processor for the line of a place that will be written soon.
+    /// Says that the places from this one on will be written: asks the processor for a line some
+    /// way ahead.
     #[inline]
     pub(crate) fn will_write(&self, place: u64) {
-        will_write(self.at(place));
+        const AHEAD_BYTES: usize = 256;
+        let ahead = AHEAD_BYTES / size_of::<S>().max(1);
+        will_write(self.at(place.wrapping_add(ahead as u64)));
     }
 }
 
@@ -72,9 +75,16 @@ pub(crate) fn allocate<S>(count: usize, make: impl FnMut(usize) -> S) -> Result<
 pub(crate) fn will_write<S>(slot: &S) {
     #[cfg(all(target_arch = "x86_64", not(ringbolt_loom)))]
     {
-        use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: a prefetch is a hint, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(slot).cast()) }
+        // SAFETY: a prefetch is a hint: it touches neither memory nor flags, whatever the address.
+        // (The intrinsic would fetch the line for reading only, unless the whole crate is built for
+        // processors that are known to have this instruction; the others ignore it.)
+        unsafe {
+            core::arch::asm!(
+                "prefetchw [{slot}]",
+                slot = in(reg) slot,
+                options(nostack, preserves_flags, readonly)
+            );
+        }
     }
     #[cfg(not(all(target_arch = "x86_64", not(ringbolt_loom))))]
     let _ = slot;

@@ -12,7 +12,7 @@ use ringbolt::ErrorKind;
 use ringbolt::ring::lossy::{self, Missed, NoUninit, Receiver, RecvError};
 use ringbolt::ring::{Refused, RingOptions, WaitStrategy};
 
-use crate::{Calls, poll};
+use crate::support::{Calls, poll};
 
 /// An item whose words must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bytemuck::Zeroable, bytemuck::Pod)]

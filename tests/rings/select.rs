@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ringbolt::ring::{Ready, RecvError, Selector, WaitStrategy, Watch, lossy, spsc};
 
-use crate::{Calls, poll};
+use crate::support::{Calls, poll};
 
 #[test]
 fn ready_handles_are_named_in_turn() {
