@@ -155,6 +155,8 @@ struct Shared<T> {
 impl<T> Shared<T> {
     fn close(&self) {
         // ORDERING: pairs with the acquire in `Receiver::peek`: what the closing sender sent is seen.
+        // No model kills it: there `notify_each` behind each item is a full fence. Elsewhere that is
+        // the compiler's alone.
         self.closed.store(true, Ordering::Release);
         self.receivers.notify_all();
     }
