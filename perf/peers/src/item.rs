@@ -167,7 +167,9 @@ pub fn complete(tallies: &[Tally], producers: usize, each: u64) -> Result<(), St
     if count != due {
         return Err(format!("{count} items arrived of {due}"));
     }
-    let sum = tallies.iter().fold(0, |sum: u64, t| sum.wrapping_add(t.sum));
+    let sum = tallies
+        .iter()
+        .fold(0, |sum: u64, t| sum.wrapping_add(t.sum));
     if sum != sum_to(each).wrapping_mul(producers as u64) {
         return Err("the right number of items, but not the right ones".into());
     }

@@ -88,7 +88,11 @@ macro_rules! ring {
                 let mut ring = c::$ring::default();
                 // SAFETY: the memory is zeroed and as long as is said.
                 let done = unsafe {
-                    c::$init(&mut ring, memory.start.as_ptr().cast(), capacity + TRAILER_BYTES)
+                    c::$init(
+                        &mut ring,
+                        memory.start.as_ptr().cast(),
+                        capacity + TRAILER_BYTES,
+                    )
                 };
                 assert_eq!(done, 0, "{capacity} bytes are a power of two");
                 let side = $side {
@@ -138,10 +142,22 @@ fn read<F: FnMut(&[u8])>(
 }
 
 ring!(
-    AeronSpsc, SpscSide, single, aeron_spsc_rb_stct, aeron_spsc_rb_init, aeron_spsc_rb_try_claim,
-    aeron_spsc_rb_commit, aeron_spsc_rb_read
+    AeronSpsc,
+    SpscSide,
+    single,
+    aeron_spsc_rb_stct,
+    aeron_spsc_rb_init,
+    aeron_spsc_rb_try_claim,
+    aeron_spsc_rb_commit,
+    aeron_spsc_rb_read
 );
 ring!(
-    AeronMpsc, MpscSide, clones, aeron_mpsc_rb_stct, aeron_mpsc_rb_init, aeron_mpsc_rb_try_claim,
-    aeron_mpsc_rb_commit, aeron_mpsc_rb_read
+    AeronMpsc,
+    MpscSide,
+    clones,
+    aeron_mpsc_rb_stct,
+    aeron_mpsc_rb_init,
+    aeron_mpsc_rb_try_claim,
+    aeron_mpsc_rb_commit,
+    aeron_mpsc_rb_read
 );

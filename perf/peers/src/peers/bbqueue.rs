@@ -19,7 +19,10 @@ impl Bytes for Bbqueue {
 
     fn open(capacity: usize, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
         let queue = ArcBBQueue::new_with_storage(BoxedSlice::new(capacity));
-        (single(queue.framed_producer(), producers), queue.framed_consumer())
+        (
+            single(queue.framed_producer(), producers),
+            queue.framed_consumer(),
+        )
     }
 }
 

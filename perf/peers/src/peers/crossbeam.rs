@@ -18,7 +18,10 @@ impl<T: Item> Queue<T> for CrossbeamArray {
 
     fn open(capacity: usize, producers: usize, consumers: usize) -> (Vec<Self::Tx>, Vec<Self::Rx>) {
         let queue = Arc::new(ArrayQueue::new(capacity));
-        (clones(Arc::clone(&queue), producers), clones(queue, consumers))
+        (
+            clones(Arc::clone(&queue), producers),
+            clones(queue, consumers),
+        )
     }
 }
 
