@@ -2,12 +2,17 @@
 //! callback up to a limit at a time.
 //!
 //! The C functions are called directly: the crate's own handles make the descriptor apart from the
-//! buffer, where the C library lays it behind it, and return an index of 0 as an error.
+//! buffer, where the C library lays it behind it.
+//!
+//! In this version the ring for one producer claims room that is not free when there is too little of
+//! it both at the end and at the beginning (aeron-io/aeron, pull request 2015). So that it can be
+//! measured at all, its producer here holds back while the ring is within two records of full.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusteron_rb::bindings as c;
 
@@ -49,6 +54,26 @@ impl Drop for Memory {
     }
 }
 
+/// Whether a producer must hold back, see above.
+trait Brake<Ring> {
+    fn holds(&mut self, ring: &Ring, len: usize) -> bool;
+}
+
+/// The ring for many producers needs none.
+#[derive(Clone, Copy, Default)]
+struct NoBrake;
+
+impl Brake<c::aeron_mpsc_rb_stct> for NoBrake {
+    #[inline(always)]
+    fn holds(&mut self, _ring: &c::aeron_mpsc_rb_stct, _len: usize) -> bool {
+        false
+    }
+}
+
+/// The consumer's position as the producer last saw it.
+#[derive(Clone, Copy, Default)]
+struct HeadSeen(i64);
+
 /// Calls `each` of the reader with a message; `state` points to it.
 unsafe extern "C" fn deliver<F: FnMut(&[u8])>(
     _kind: i32,
@@ -65,13 +90,14 @@ unsafe extern "C" fn deliver<F: FnMut(&[u8])>(
 }
 
 macro_rules! ring {
-    ($name:ident, $side:ident, $producers:ident, $ring:ident, $init:ident, $claim:ident, $commit:ident, $read:ident) => {
+    ($name:ident, $side:ident, $producers:ident, $ring:ident, $init:ident, $claim:ident, $commit:ident, $read:ident, $brake:ty) => {
         pub struct $name;
 
         /// Either side: each has the addresses of the shared memory.
         #[derive(Clone)]
         pub struct $side {
             ring: c::$ring,
+            brake: $brake,
             _memory: Arc<Memory>,
         }
 
@@ -97,6 +123,7 @@ macro_rules! ring {
                 assert_eq!(done, 0, "{capacity} bytes are a power of two");
                 let side = $side {
                     ring,
+                    brake: <$brake>::default(),
                     _memory: memory,
                 };
                 ($producers(side.clone(), producers), side)
@@ -106,6 +133,9 @@ macro_rules! ring {
         impl BytesTx for $side {
             #[inline(always)]
             fn try_put(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> bool {
+                if self.brake.holds(&self.ring, len) {
+                    return false;
+                }
                 // SAFETY: the ring was initialised; a claim of `len` bytes from `offset` on is ours
                 // until it is committed.
                 unsafe {
@@ -149,7 +179,8 @@ ring!(
     aeron_spsc_rb_init,
     aeron_spsc_rb_try_claim,
     aeron_spsc_rb_commit,
-    aeron_spsc_rb_read
+    aeron_spsc_rb_read,
+    HeadSeen
 );
 ring!(
     AeronMpsc,
@@ -159,5 +190,25 @@ ring!(
     aeron_mpsc_rb_init,
     aeron_mpsc_rb_try_claim,
     aeron_mpsc_rb_commit,
-    aeron_mpsc_rb_read
+    aeron_mpsc_rb_read,
+    NoBrake
 );
+
+impl Brake<c::aeron_spsc_rb_stct> for HeadSeen {
+    /// Looks at the consumer's position only where the one last seen does not do.
+    #[inline(always)]
+    fn holds(&mut self, ring: &c::aeron_spsc_rb_stct, len: usize) -> bool {
+        // Header and alignment twice, and the next record's header, which is zeroed beforehand.
+        let spare = 2 * (len as i64 + 16) + 8;
+        let limit = ring.capacity as i64 - spare;
+        // SAFETY: the descriptor lies in the ring's memory; only this side writes the tail.
+        let tail = unsafe { (&raw const (*ring.descriptor).tail_position).read() };
+        if tail - self.0 > limit {
+            // SAFETY: as above; the position is aligned, and the consumer writes it in one piece.
+            let head = unsafe { AtomicI64::from_ptr(&raw mut (*ring.descriptor).head_position) };
+            // ORDERING: nothing is read by it; the claim itself looks again, with acquire.
+            self.0 = head.load(Ordering::Relaxed);
+        }
+        tail - self.0 > limit
+    }
+}
