@@ -94,6 +94,7 @@ pub struct Check<const EXACT: bool> {
     sum: u64,
     count: u64,
     wrong: u64,
+    disorder: u64,
 }
 
 /// What a consumer saw, for adding up.
@@ -102,6 +103,8 @@ pub struct Tally {
     pub count: u64,
     /// Of the sequence numbers.
     pub sum: u64,
+    /// No item was damaged.
+    pub whole: bool,
     pub in_order: bool,
 }
 
@@ -113,6 +116,7 @@ impl<const EXACT: bool> Check<EXACT> {
             sum: 0,
             count: 0,
             wrong: 0,
+            disorder: 0,
         }
     }
 
@@ -126,7 +130,7 @@ impl<const EXACT: bool> Check<EXACT> {
         } else {
             let sequence = tag & SEQUENCE_MASK;
             let last = &mut self.last[(tag >> PRODUCER_SHIFT) as usize % PRODUCERS_MAX];
-            self.wrong |= u64::from(sequence <= *last);
+            self.disorder |= u64::from(sequence <= *last);
             *last = sequence;
             self.sum = self.sum.wrapping_add(sequence);
             self.count += 1;
@@ -134,18 +138,20 @@ impl<const EXACT: bool> Check<EXACT> {
     }
 
     pub fn tally(&self) -> Tally {
-        let in_order = self.wrong == 0;
+        let (whole, in_order) = (self.wrong == 0, self.disorder == 0);
         if EXACT {
             let count = self.next - 1;
             return Tally {
                 count,
                 sum: sum_to(count),
+                whole,
                 in_order,
             };
         }
         Tally {
             count: self.count,
             sum: self.sum,
+            whole,
             in_order,
         }
     }
@@ -157,10 +163,18 @@ pub fn sum_to(count: u64) -> u64 {
     (twice / 2) as u64
 }
 
-/// Whether consumers together saw `each` items of each of `producers`, once and in order.
-pub fn complete(tallies: &[Tally], producers: usize, each: u64) -> Result<(), String> {
-    if !tallies.iter().all(|tally| tally.in_order) {
-        return Err("items out of order, lost, doubled or damaged".into());
+/// How items arrived that all arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Kept,
+    /// Some consumer got two items of one producer the wrong way round.
+    Broken,
+}
+
+/// Whether consumers together saw `each` items of each of `producers` once, and in which order.
+pub fn complete(tallies: &[Tally], producers: usize, each: u64) -> Result<Order, String> {
+    if !tallies.iter().all(|tally| tally.whole) {
+        return Err("items lost, doubled, damaged or out of order".into());
     }
     let count: u64 = tallies.iter().map(|tally| tally.count).sum();
     let due = each * producers as u64;
@@ -173,7 +187,10 @@ pub fn complete(tallies: &[Tally], producers: usize, each: u64) -> Result<(), St
     if sum != sum_to(each).wrapping_mul(producers as u64) {
         return Err("the right number of items, but not the right ones".into());
     }
-    Ok(())
+    Ok(match tallies.iter().all(|tally| tally.in_order) {
+        true => Order::Kept,
+        false => Order::Broken,
+    })
 }
 
 #[cfg(test)]
@@ -197,7 +214,9 @@ mod tests {
         assert!(complete(&[tally::<false>(&all[1..])], 1, 5).is_err());
         let swapped = [all[1], all[0]];
         assert!(!tally::<false>(&swapped).in_order);
-        assert!(!tally::<true>(&swapped).in_order);
+        assert!(!tally::<true>(&swapped).whole);
+        let disorder = complete(&[tally::<false>(&swapped)], 1, 2);
+        assert_eq!(disorder, Ok(Order::Broken));
         let shared = [tally::<false>(&all[..2]), tally::<false>(&all[2..])];
         assert!(complete(&shared, 1, 5).is_ok());
         let (first, second) = (tag(0, 0), tag(1, 0));

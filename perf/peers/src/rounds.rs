@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 
 use crate::clock::Ticker;
 use crate::hiccup::{HiccupMeter, nanoseconds};
+use crate::item::Order;
 use crate::scenario::{Length, Line, Means, Metric, Scenario};
 use crate::wait::Broken;
 
@@ -38,6 +39,9 @@ pub struct Outcome {
     pub latencies: BTreeMap<usize, Histogram<u64>>,
     /// By subject: why it failed.
     pub broken: BTreeMap<usize, Broken>,
+    /// By subject: in how many rounds a consumer got a producer's items the wrong way round. Such a
+    /// peer is measured all the same; one of ours has failed.
+    pub disordered: BTreeMap<usize, usize>,
     /// How late a sleeping thread woke meanwhile.
     pub hiccups: Histogram<u64>,
 }
@@ -49,6 +53,7 @@ pub fn run(scenario: Scenario, scale: &Scale, mut say: impl FnMut(&str)) -> Outc
         figures: vec![Vec::new(); count],
         latencies: BTreeMap::new(),
         broken: BTreeMap::new(),
+        disordered: BTreeMap::new(),
         hiccups: nanoseconds(),
         scenario,
     };
@@ -128,7 +133,16 @@ impl Outcome {
             return;
         }
         match self.scenario.subjects[subject].run(means) {
+            Ok(figure)
+                if figure.order == Order::Broken && self.scenario.subjects[subject].ours() =>
+            {
+                let why = Broken("items out of order".into());
+                self.broken.insert(subject, why);
+            }
             Ok(figure) => {
+                if figure.order == Order::Broken {
+                    *self.disordered.entry(subject).or_default() += 1;
+                }
                 self.figures[subject].push(figure.value);
                 if let Some(latencies) = figure.latencies {
                     let all = self.latencies.entry(subject).or_insert_with(nanoseconds);

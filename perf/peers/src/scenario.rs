@@ -5,8 +5,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::clock::Ticker;
+use crate::item::Order;
 use crate::wait::Broken;
-use crate::work::Plan;
+use crate::work::{Plan, Rate};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub struct Figure {
     pub value: f64,
     /// The distribution behind it, where it is a latency.
     pub latencies: Option<Histogram<u64>>,
+    pub order: Order,
 }
 
 impl From<f64> for Figure {
@@ -21,6 +23,16 @@ impl From<f64> for Figure {
         Self {
             value,
             latencies: None,
+            order: Order::Kept,
+        }
+    }
+}
+
+impl From<Rate> for Figure {
+    fn from(rate: Rate) -> Self {
+        Self {
+            order: rate.order,
+            ..Self::from(rate.per_second)
         }
     }
 }

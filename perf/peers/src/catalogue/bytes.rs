@@ -4,6 +4,8 @@
 use crate::peers::aeron::{AeronMpsc, AeronSpsc};
 use crate::peers::bbqueue::Bbqueue;
 use crate::peers::logbuf::{LogbufMpsc, LogbufSpsc};
+#[cfg(feature = "ring-bytes")]
+use crate::peers::ringbolt::{RingboltBytesMpsc, RingboltBytesSpsc};
 use crate::queue::Bytes;
 use crate::scenario::{Figure, Length, Metric, Scenario, Target, plan};
 use crate::work::{Style, bytes};
@@ -11,6 +13,8 @@ use crate::work::{Style, bytes};
 const RECORD_BYTES: [usize; 4] = [8, 64, 256, 1024];
 const RING_BYTES: usize = 1 << 20;
 const PEERS: [&str; 2] = ["nexus-logbuf", "Aeron C"];
+/// Their rings for many producers, where there is one.
+const MANY_PEERS: [&str; 2] = ["nexus-logbuf mpsc", "Aeron C mpsc"];
 
 pub(super) fn add(all: &mut Vec<Scenario>) {
     for producers in [1, 2] {
@@ -33,6 +37,8 @@ fn records(producers: usize, len: usize, style: Style) -> Scenario {
     );
     let work = (producers, len, style);
     if producers == 1 {
+        #[cfg(feature = "ring-bytes")]
+        subject::<RingboltBytesSpsc>(&mut it, "ringbolt bytes", work);
         subject::<LogbufSpsc>(&mut it, "nexus-logbuf", work);
         #[cfg(feature = "aeron")]
         subject::<AeronSpsc>(&mut it, "Aeron C", work);
@@ -43,10 +49,13 @@ fn records(producers: usize, len: usize, style: Style) -> Scenario {
         1 => format!("{name} mpsc"),
         _ => name.to_owned(),
     };
+    #[cfg(feature = "ring-bytes")]
+    subject::<RingboltBytesMpsc>(&mut it, &many("ringbolt bytes"), work);
     subject::<LogbufMpsc>(&mut it, &many("nexus-logbuf"), work);
     #[cfg(feature = "aeron")]
     subject::<AeronMpsc>(&mut it, &many("Aeron C"), work);
-    it.against(&PEERS, Target::Ahead);
+    it.one_against("ringbolt bytes", &PEERS, Target::Ahead);
+    it.one_against("ringbolt bytes mpsc", &MANY_PEERS, Target::Ahead);
     it
 }
 

@@ -3,6 +3,8 @@
 use super::{capacity, manner, throughput};
 use crate::item::Item;
 use crate::peers::disruptor::Disruptor;
+#[cfg(feature = "ring-broadcast")]
+use crate::peers::ringbolt::RingboltBroadcast;
 use crate::queue::Fan;
 use crate::scenario::{Figure, Scenario, Target, plan};
 use crate::work::Style;
@@ -15,6 +17,8 @@ pub(super) fn add<T: Item>(all: &mut Vec<Scenario>) {
     ] {
         for style in [Style::One, Style::Drain, Style::Batch] {
             let mut it = throughput::<T>(kind, shape, manner(style));
+            #[cfg(feature = "ring-broadcast")]
+            subject::<T, RingboltBroadcast>(&mut it, "ringbolt broadcast", layout, style);
             subject::<T, Disruptor>(&mut it, "disruptor", layout, style);
             it.against(&["disruptor"], Target::AtLeast(1.2));
             all.push(it);

@@ -1,16 +1,23 @@
 //! The processor time of a consumer that waits and gets nothing.
 
+use std::time::Duration;
+
 use crate::peers::crossbeam::CrossbeamChannel;
 use crate::peers::crossfire::{CrossfireMpsc, CrossfireSpsc};
 use crate::peers::flume::Flume;
 use crate::peers::gil::GilSpscParking;
 use crate::peers::kanal::Kanal;
 use crate::peers::logbuf::LogbufChannel;
+#[cfg(feature = "ring-queues")]
+use crate::peers::ringbolt::{RingboltMpmc, RingboltMpsc, RingboltSpsc};
 use crate::peers::std_channel::StdChannel;
 use crate::peers::thingbuf::Thingbuf;
 use crate::queue::{BlockingRx, BlockingTx, Queue};
 use crate::scenario::{Length, Metric, Scenario, Target};
 use crate::work::idle;
+
+/// A library may look around once in a while: it is watched for long enough to see that.
+const TIME_MIN: Duration = Duration::from_millis(100);
 
 pub(super) fn add(all: &mut Vec<Scenario>) {
     let mut it = Scenario::new(
@@ -19,6 +26,12 @@ pub(super) fn add(all: &mut Vec<Scenario>) {
         Metric::Idle,
         Length::Timed,
     );
+    #[cfg(feature = "ring-queues")]
+    {
+        subject::<RingboltSpsc>(&mut it, "ringbolt spsc");
+        subject::<RingboltMpsc>(&mut it, "ringbolt mpsc");
+        subject::<RingboltMpmc>(&mut it, "ringbolt mpmc");
+    }
     subject::<CrossbeamChannel>(&mut it, "crossbeam-channel");
     subject::<CrossfireSpsc>(&mut it, "crossfire spsc");
     subject::<CrossfireMpsc>(&mut it, "crossfire mpsc");
@@ -38,7 +51,8 @@ where
     Q::Rx: BlockingRx<u64>,
 {
     scenario.subject(name, move |means| {
-        let idle = idle::run::<Q>(means.time)?;
-        Ok((idle.processor_ns as f64 / means.time.as_secs_f64()).into())
+        let time = means.time.max(TIME_MIN);
+        let idle = idle::run::<Q>(time)?;
+        Ok((idle.processor_ns as f64 / time.as_secs_f64()).into())
     });
 }

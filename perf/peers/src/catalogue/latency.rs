@@ -1,5 +1,6 @@
 //! One-way latency at set rates, by consumers that spin and consumers that park.
 
+use crate::item::Order;
 use crate::peers::crossbeam::{CrossbeamArray, CrossbeamChannel};
 use crate::peers::crossfire::{CrossfireMpmc, CrossfireMpsc, CrossfireSpsc};
 use crate::peers::disruptor::Disruptor;
@@ -8,6 +9,8 @@ use crate::peers::gil::{GilSpsc, GilSpscParking};
 use crate::peers::kanal::Kanal;
 use crate::peers::logbuf::LogbufChannel;
 use crate::peers::nexus::NexusSpsc;
+#[cfg(feature = "ring-queues")]
+use crate::peers::ringbolt::{RingboltMpmc, RingboltMpsc, RingboltSpsc};
 use crate::peers::ringbuf::Ringbuf;
 use crate::peers::rtrb::Rtrb;
 use crate::peers::std_channel::StdChannel;
@@ -45,6 +48,12 @@ fn scenario(per_second: u64, how: &str, words: &str) -> Scenario {
 
 fn spin(per_second: u64) -> Scenario {
     let mut it = scenario(per_second, "spin", "spinning consumer");
+    #[cfg(feature = "ring-queues")]
+    {
+        spinning::<RingboltSpsc>(&mut it, "ringbolt spsc", per_second);
+        spinning::<RingboltMpsc>(&mut it, "ringbolt mpsc", per_second);
+        spinning::<RingboltMpmc>(&mut it, "ringbolt mpmc", per_second);
+    }
     spinning::<Rtrb>(&mut it, "rtrb", per_second);
     spinning::<Ringbuf>(&mut it, "ringbuf", per_second);
     spinning::<GilSpsc>(&mut it, "gil", per_second);
@@ -59,6 +68,12 @@ fn spin(per_second: u64) -> Scenario {
 
 fn park(per_second: u64) -> Scenario {
     let mut it = scenario(per_second, "park", "parked consumer");
+    #[cfg(feature = "ring-queues")]
+    {
+        parking::<RingboltSpsc>(&mut it, "ringbolt spsc", per_second);
+        parking::<RingboltMpsc>(&mut it, "ringbolt mpsc", per_second);
+        parking::<RingboltMpmc>(&mut it, "ringbolt mpmc", per_second);
+    }
     parking::<CrossbeamChannel>(&mut it, "crossbeam-channel", per_second);
     parking::<CrossfireSpsc>(&mut it, "crossfire spsc", per_second);
     parking::<CrossfireMpsc>(&mut it, "crossfire mpsc", per_second);
@@ -99,6 +114,7 @@ fn measure(
         Ok(Figure {
             value: latencies.value_at_quantile(0.5) as f64,
             latencies: Some(latencies),
+            order: Order::Kept,
         })
     });
 }

@@ -11,6 +11,8 @@ use crate::peers::flume::Flume;
 use crate::peers::gil::{GilMpmc, GilMpsc, GilSpmc};
 use crate::peers::kanal::Kanal;
 use crate::peers::nexus::{NexusMpsc, NexusSpmc};
+#[cfg(feature = "ring-queues")]
+use crate::peers::ringbolt::{RingboltMpmc, RingboltMpsc};
 use crate::peers::std_channel::StdChannel;
 use crate::peers::thingbuf::Thingbuf;
 use crate::scenario::{Scenario, Target};
@@ -46,6 +48,13 @@ fn kind(shape: Shape) -> &'static str {
 /// By `try_` calls and the loop that all share. In batches, those that have none go one by one.
 fn by_trying<T: Item>(shape: Shape, style: Style) -> Scenario {
     let mut it = throughput::<T>(kind(shape), &shape.to_string(), manner(style));
+    #[cfg(feature = "ring-queues")]
+    {
+        if shape.consumers == 1 {
+            trying::<T, RingboltMpsc>(&mut it, "ringbolt mpsc", shape, style);
+        }
+        trying::<T, RingboltMpmc>(&mut it, "ringbolt mpmc", shape, style);
+    }
     trying::<T, CrossbeamArray>(&mut it, "crossbeam ArrayQueue", shape, style);
     trying::<T, CrossbeamChannel>(&mut it, "crossbeam-channel", shape, style);
     trying::<T, CrossfireMpmc>(&mut it, "crossfire mpmc", shape, style);
@@ -74,6 +83,13 @@ fn by_trying<T: Item>(shape: Shape, style: Style) -> Scenario {
 fn by_blocking<T: Item>(shape: Shape) -> Scenario {
     let manner = ("blocking", "one by one, blocking calls");
     let mut it = throughput::<T>(kind(shape), &shape.to_string(), manner);
+    #[cfg(feature = "ring-queues")]
+    {
+        if shape.consumers == 1 {
+            blocking::<T, RingboltMpsc>(&mut it, "ringbolt mpsc", shape);
+        }
+        blocking::<T, RingboltMpmc>(&mut it, "ringbolt mpmc", shape);
+    }
     blocking::<T, CrossbeamChannel>(&mut it, "crossbeam-channel", shape);
     blocking::<T, CrossfireMpmc>(&mut it, "crossfire mpmc", shape);
     blocking::<T, Kanal>(&mut it, "kanal", shape);

@@ -6,6 +6,8 @@ use crate::peers::crossfire::CrossfireSpsc;
 use crate::peers::disruptor::Disruptor;
 use crate::peers::gil::GilSpsc;
 use crate::peers::nexus::NexusSpsc;
+#[cfg(feature = "ring-queues")]
+use crate::peers::ringbolt::RingboltSpsc;
 use crate::peers::ringbuf::Ringbuf;
 use crate::peers::rtrb::Rtrb;
 use crate::scenario::{Scenario, Target};
@@ -24,6 +26,8 @@ pub(super) fn add<T: Item>(all: &mut Vec<Scenario>) {
 fn one_by_one<T: Item>() -> Scenario {
     let style = Style::One;
     let mut it = throughput::<T>("spsc", "1P1C", manner(style));
+    #[cfg(feature = "ring-queues")]
+    trying::<T, RingboltSpsc>(&mut it, "ringbolt spsc", SHAPE, style);
     trying::<T, Rtrb>(&mut it, "rtrb", SHAPE, style);
     trying::<T, Ringbuf>(&mut it, "ringbuf", SHAPE, style);
     trying::<T, GilSpsc>(&mut it, "gil", SHAPE, style);
@@ -41,6 +45,8 @@ fn one_by_one<T: Item>() -> Scenario {
 fn batches<T: Item>() -> Scenario {
     let style = Style::Batch;
     let mut it = throughput::<T>("spsc", "1P1C", manner(style));
+    #[cfg(feature = "ring-queues")]
+    trying::<T, RingboltSpsc>(&mut it, "ringbolt spsc", SHAPE, style);
     trying::<T, Rtrb>(&mut it, "rtrb chunks", SHAPE, style);
     trying::<T, Disruptor>(&mut it, "disruptor batches", SHAPE, style);
     trying::<T, Ringbuf>(&mut it, "ringbuf iterators", SHAPE, style);

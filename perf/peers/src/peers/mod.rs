@@ -15,6 +15,7 @@ pub mod gil;
 pub mod kanal;
 pub mod logbuf;
 pub mod nexus;
+pub mod ringbolt;
 pub mod ringbuf;
 pub mod rtrb;
 pub mod std_channel;

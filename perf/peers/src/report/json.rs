@@ -39,6 +39,7 @@ struct SubjectJson<'a> {
     rounds: &'a [f64],
     latency: Option<PercentilesJson>,
     failed: Option<&'a str>,
+    rounds_out_of_order: usize,
 }
 
 #[derive(Serialize)]
@@ -106,6 +107,7 @@ fn comparison(outcome: &Outcome) -> ComparisonJson<'_> {
                 rounds: &outcome.figures[index],
                 latency: outcome.latencies.get(&index).map(PercentilesJson::of),
                 failed: outcome.broken.get(&index).map(|why| why.0.as_str()),
+                rounds_out_of_order: outcome.disordered.get(&index).copied().unwrap_or(0),
             })
             .collect(),
         ratios: outcome.rows().map(ratio).collect(),

@@ -28,6 +28,11 @@ impl Report {
                 let name = &outcome.scenario.subjects[subject].name;
                 writeln!(out, "failed: {}: {name}: {}", outcome.scenario.name, why.0)?;
             }
+            for (&subject, rounds) in &outcome.disordered {
+                let name = &outcome.scenario.subjects[subject].name;
+                let work = &outcome.scenario.name;
+                writeln!(out, "out of order: {work}: {name}: in {rounds} rounds")?;
+            }
         }
         writeln!(out, "\n{}", self.ratios())?;
         if self.outcomes.iter().any(|o| !o.latencies.is_empty()) {

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use super::crew::{Plan, Turn, crew};
 use super::share::take_until;
-use super::{BATCH, Style};
-use crate::item::{self, Check, complete, tag};
+use super::{BATCH, Rate, Style};
+use crate::item::{self, Check, Order, complete, tag};
 use crate::queue::{Bytes, BytesRx, BytesTx};
 use crate::wait::{Broken, Gate};
 
 /// Records a second of `len` bytes each, which is a multiple of eight. Records are claimed one by one;
 /// with [`Style::One`] taken so, else up to a batch at a time.
-pub fn run<B: Bytes>(plan: &Plan, len: usize, style: Style) -> Result<f64, Broken> {
+pub fn run<B: Bytes>(plan: &Plan, len: usize, style: Style) -> Result<Rate, Broken> {
     if plan.producers == 1 {
         run_checked::<B, true>(plan, len, style)
     } else {
@@ -23,7 +23,7 @@ fn run_checked<B: Bytes, const EXACT: bool>(
     plan: &Plan,
     len: usize,
     style: Style,
-) -> Result<f64, Broken> {
+) -> Result<Rate, Broken> {
     let (producers, rx) = B::open(plan.capacity, plan.producers);
     // Once around, whatever each ring adds to a record.
     let warm = (plan.capacity / (len * plan.producers)) as u64;
@@ -61,13 +61,17 @@ fn run_checked<B: Bytes, const EXACT: bool>(
             Ok((check.tally(), seen))
         },
     )?;
+    let mut order = Order::Kept;
     for (tally, right_length) in tallies {
         if right_length != tally.count {
             return Err(Broken("a record has another length than it had".into()));
         }
-        complete(&[tally], plan.producers, all).map_err(Broken)?;
+        order = complete(&[tally], plan.producers, all).map_err(Broken)?;
     }
-    Ok((plan.items * plan.producers as u64) as f64 / seconds)
+    Ok(Rate {
+        per_second: (plan.items * plan.producers as u64) as f64 / seconds,
+        order,
+    })
 }
 
 #[inline(always)]

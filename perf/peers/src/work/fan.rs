@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::crew::{Plan, Turn, crew};
 use super::share::{put_batches, put_each};
-use super::{BATCH, Style};
-use crate::item::{Check, Item, Tally, complete};
+use super::{BATCH, Rate, Style};
+use crate::item::{Check, Item, Order, Tally, complete};
 use crate::queue::{Fan, Rx, Tx};
 use crate::wait::{Broken, Gate};
 
@@ -60,7 +60,7 @@ fn open<T: Item, F: Fan<T>>(capacity: usize, layout: Layout) -> Crew<T, F> {
 }
 
 /// Items a second through `F`, each counted once. The plan has one producer and three consumers.
-pub fn run<T: Item, F: Fan<T>>(plan: &Plan, layout: Layout, style: Style) -> Result<f64, Broken> {
+pub fn run<T: Item, F: Fan<T>>(plan: &Plan, layout: Layout, style: Style) -> Result<Rate, Broken> {
     let (tx, places) = open::<T, F>(plan.capacity, layout);
     let warm = plan.warm_items();
     let all = warm + plan.items;
@@ -93,7 +93,10 @@ pub fn run<T: Item, F: Fan<T>>(plan: &Plan, layout: Layout, style: Style) -> Res
     for tally in &tallies {
         complete(std::slice::from_ref(tally), 1, all).map_err(Broken)?;
     }
-    Ok(plan.items as f64 / seconds)
+    Ok(Rate {
+        per_second: plan.items as f64 / seconds,
+        order: Order::Kept,
+    })
 }
 
 fn produce<T: Item>(

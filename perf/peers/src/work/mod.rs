@@ -7,7 +7,16 @@ pub mod idle;
 pub mod latency;
 pub mod share;
 
+use crate::item::Order;
+
 pub use crew::Plan;
+
+/// How fast items went, all of which arrived once.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    pub per_second: f64,
+    pub order: Order,
+}
 
 /// Items in a batch.
 pub const BATCH: usize = 256;

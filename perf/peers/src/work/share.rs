@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::crew::{Plan, Turn, crew};
-use super::{BATCH, Style};
+use super::{BATCH, Rate, Style};
 use crate::item::{Check, Item, Tally, complete, tag};
 use crate::queue::{BlockingRx, BlockingTx, Queue, Rx, Tx};
 use crate::wait::{Broken, Gate};
 
 /// Items a second through `Q`, by its `try_` calls and the waiting loop that all share.
-pub fn trying<T: Item, Q: Queue<T>>(plan: &Plan, style: Style) -> Result<f64, Broken> {
+pub fn trying<T: Item, Q: Queue<T>>(plan: &Plan, style: Style) -> Result<Rate, Broken> {
     match (plan.producers, plan.consumers) {
         (1, 1) => trying_checked::<T, Q, true>(plan, style),
         _ => trying_checked::<T, Q, false>(plan, style),
@@ -20,7 +20,7 @@ pub fn trying<T: Item, Q: Queue<T>>(plan: &Plan, style: Style) -> Result<f64, Br
 fn trying_checked<T: Item, Q: Queue<T>, const EXACT: bool>(
     plan: &Plan,
     style: Style,
-) -> Result<f64, Broken> {
+) -> Result<Rate, Broken> {
     run::<T, Q, EXACT>(
         plan,
         |tx, producer, indices, gate| match style {
@@ -39,7 +39,7 @@ fn trying_checked<T: Item, Q: Queue<T>, const EXACT: bool>(
 }
 
 /// Items a second through `Q`, by its own blocking calls.
-pub fn blocking<T: Item, Q: Queue<T>>(plan: &Plan) -> Result<f64, Broken>
+pub fn blocking<T: Item, Q: Queue<T>>(plan: &Plan) -> Result<Rate, Broken>
 where
     Q::Tx: BlockingTx<T>,
     Q::Rx: BlockingRx<T>,
@@ -50,7 +50,7 @@ where
     }
 }
 
-fn blocking_checked<T: Item, Q: Queue<T>, const EXACT: bool>(plan: &Plan) -> Result<f64, Broken>
+fn blocking_checked<T: Item, Q: Queue<T>, const EXACT: bool>(plan: &Plan) -> Result<Rate, Broken>
 where
     Q::Tx: BlockingTx<T>,
     Q::Rx: BlockingRx<T>,
@@ -73,7 +73,7 @@ fn run<T: Item, Q: Queue<T>, const EXACT: bool>(
     plan: &Plan,
     produce: impl Fn(&mut Q::Tx, usize, Range<u64>, &Gate) -> Result<(), Broken> + Sync,
     consume: impl Fn(&mut Q::Rx, &mut Check<EXACT>, &Gate) -> Result<(), Broken> + Sync,
-) -> Result<f64, Broken> {
+) -> Result<Rate, Broken> {
     let (producers, consumers) = Q::open(plan.capacity, plan.producers, plan.consumers);
     let warm = plan.warm_items();
     let warming = AtomicU64::new(warm * plan.producers as u64);
@@ -95,8 +95,11 @@ fn run<T: Item, Q: Queue<T>, const EXACT: bool>(
             Ok::<Tally, _>(check.tally())
         },
     )?;
-    complete(&tallies, plan.producers, warm + plan.items).map_err(Broken)?;
-    Ok((plan.items * plan.producers as u64) as f64 / seconds)
+    let order = complete(&tallies, plan.producers, warm + plan.items).map_err(Broken)?;
+    Ok(Rate {
+        per_second: (plan.items * plan.producers as u64) as f64 / seconds,
+        order,
+    })
 }
 
 /// Takes the warming items, together with the other consumers.
