@@ -37,6 +37,8 @@ pub struct Outcome {
     pub figures: Vec<Vec<f64>>,
     /// By subject: all of its latencies.
     pub latencies: BTreeMap<usize, Histogram<u64>>,
+    /// By subject: its consumer's processor time in each round, as a part of the round's.
+    pub busy: BTreeMap<usize, Vec<f64>>,
     /// By subject: why it failed.
     pub broken: BTreeMap<usize, Broken>,
     /// By subject: in how many rounds a consumer got a producer's items the wrong way round. Such a
@@ -52,6 +54,7 @@ pub fn run(scenario: Scenario, scale: &Scale, mut say: impl FnMut(&str)) -> Outc
     let mut outcome = Outcome {
         figures: vec![Vec::new(); count],
         latencies: BTreeMap::new(),
+        busy: BTreeMap::new(),
         broken: BTreeMap::new(),
         disordered: BTreeMap::new(),
         hiccups: nanoseconds(),
@@ -146,7 +149,9 @@ impl Outcome {
                 self.figures[subject].push(figure.value);
                 if let Some(latencies) = figure.latencies {
                     let all = self.latencies.entry(subject).or_insert_with(nanoseconds);
-                    all.add(latencies).expect("histograms of one kind");
+                    all.add(latencies.histogram)
+                        .expect("histograms of one kind");
+                    self.busy.entry(subject).or_default().push(latencies.busy);
                 }
             }
             Err(broken) => {

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use crate::clock::Ticker;
 use crate::item::Order;
 use crate::wait::Broken;
+use crate::work::latency::Latencies;
 use crate::work::{Plan, Rate};
 
 /// What a run came to.
@@ -14,7 +13,7 @@ use crate::work::{Plan, Rate};
 pub struct Figure {
     pub value: f64,
     /// The distribution behind it, where it is a latency.
-    pub latencies: Option<Histogram<u64>>,
+    pub latencies: Option<Latencies>,
     pub order: Order,
 }
 

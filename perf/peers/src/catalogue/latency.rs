@@ -19,6 +19,7 @@ use crate::queue::{BlockingRx, BlockingTx, Queue};
 use crate::scenario::{Figure, Length, Means, Metric, Scenario, Target, plan};
 use crate::units;
 use crate::wait::Broken;
+use crate::work::latency::Latencies;
 use crate::work::{Plan, latency};
 
 const PER_SECOND: [u64; 3] = [1_000, 10_000, 100_000];
@@ -107,12 +108,12 @@ where
 fn measure(
     scenario: &mut Scenario,
     name: &str,
-    run: impl Fn(&Plan, &Means) -> Result<hdrhistogram::Histogram<u64>, Broken> + 'static,
+    run: impl Fn(&Plan, &Means) -> Result<Latencies, Broken> + 'static,
 ) {
     scenario.subject(name, move |means| {
         let latencies = run(&plan(means, 1, 1, CAPACITY), means)?;
         Ok(Figure {
-            value: latencies.value_at_quantile(0.5) as f64,
+            value: latencies.histogram.value_at_quantile(0.5) as f64,
             latencies: Some(latencies),
             order: Order::Kept,
         })

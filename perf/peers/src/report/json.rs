@@ -38,6 +38,8 @@ struct SubjectJson<'a> {
     summary: Option<Summary>,
     rounds: &'a [f64],
     latency: Option<PercentilesJson>,
+    /// The consumer's processor time, as a part of the time that passed.
+    busy: Option<f64>,
     failed: Option<&'a str>,
     rounds_out_of_order: usize,
 }
@@ -106,6 +108,7 @@ fn comparison(outcome: &Outcome) -> ComparisonJson<'_> {
                 summary: outcome.summary(index),
                 rounds: &outcome.figures[index],
                 latency: outcome.latencies.get(&index).map(PercentilesJson::of),
+                busy: outcome.busy(index),
                 failed: outcome.broken.get(&index).map(|why| why.0.as_str()),
                 rounds_out_of_order: outcome.disordered.get(&index).copied().unwrap_or(0),
             })

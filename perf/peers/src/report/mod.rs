@@ -54,6 +54,12 @@ impl Outcome {
         Summary::of(&self.figures[subject])
     }
 
+    /// The median of a consumer's processor time, as a part of the time that passed.
+    fn busy(&self, subject: usize) -> Option<f64> {
+        let busy = self.busy.get(&subject)?;
+        Some(median(&mut busy.clone()))
+    }
+
     fn show(&self, value: f64) -> String {
         match self.scenario.metric {
             Metric::Rate => format!("{}/s", units::count(value)),

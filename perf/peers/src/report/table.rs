@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
+use hdrhistogram::Histogram;
 
 use super::{Report, hiccups, skipped};
 use crate::rounds::Outcome;
@@ -84,13 +85,14 @@ impl Report {
         table
     }
 
-    /// Each distribution of latencies, and the meter's beside it.
+    /// Each distribution of latencies, with the part of the time that the consumer kept its processor busy,
+    /// and the meter's beside it.
     fn percentiles(&self) -> Table {
         let head = [
-            "work", "latency", "count", "p50", "p99", "p99.9", "p99.99", "max",
+            "work", "latency", "count", "p50", "p99", "p99.9", "p99.99", "max", "busy",
         ];
         let mut table = new_table(&head);
-        let mut add = |work: &str, name: &str, histogram: &hdrhistogram::Histogram<u64>| {
+        let mut add = |work: &str, name: &str, histogram: &Histogram<u64>, busy: Option<f64>| {
             let at = |quantile| right(units::nanos(histogram.value_at_quantile(quantile) as f64));
             table.add_row(vec![
                 Cell::new(work),
@@ -101,15 +103,17 @@ impl Report {
                 at(0.999),
                 at(0.9999),
                 at(1.0),
+                right(busy.map_or(String::new(), |part| format!("{:.0}%", part * 100.0))),
             ]);
         };
         for outcome in self.outcomes.iter().filter(|o| !o.latencies.is_empty()) {
             let mut work = outcome.scenario.name.as_str();
             for (&subject, histogram) in &outcome.latencies {
-                add(work, &outcome.scenario.subjects[subject].name, histogram);
+                let name = &outcome.scenario.subjects[subject].name;
+                add(work, name, histogram, outcome.busy(subject));
                 work = "";
             }
-            add("", "hiccup meter", &outcome.hiccups);
+            add("", "hiccup meter", &outcome.hiccups, None);
         }
         table
     }

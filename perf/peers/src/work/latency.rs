@@ -4,7 +4,10 @@
 //! time at which it came to send. So whatever delays a send, be it a full queue, a slow call or a
 //! preemption, is charged to each item that it delayed (coordinated omission).
 
+use std::time::Duration;
+
 use hdrhistogram::Histogram;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::crew::{Plan, Turn, crew};
 use crate::clock::Ticker;
@@ -16,12 +19,21 @@ use crate::wait::Broken;
 /// How long before the first item is due.
 const LEAD_NS: u64 = 200_000;
 
+/// What came of a run.
+#[derive(Debug)]
+pub struct Latencies {
+    pub histogram: Histogram<u64>,
+    /// The consumer's processor time, as a part of the time that passed: how much of its waiting was
+    /// not sleeping.
+    pub busy: f64,
+}
+
 /// Latencies of `plan.items` items at `per_second`, the consumer spinning on its `try_` call.
 pub fn spinning<Q: Queue<u64>>(
     plan: &Plan,
     ticker: Ticker,
     per_second: u64,
-) -> Result<Histogram<u64>, Broken> {
+) -> Result<Latencies, Broken> {
     run::<Q>(
         plan,
         ticker,
@@ -49,7 +61,7 @@ pub fn parking<Q: Queue<u64>>(
     plan: &Plan,
     ticker: Ticker,
     per_second: u64,
-) -> Result<Histogram<u64>, Broken>
+) -> Result<Latencies, Broken>
 where
     Q::Tx: BlockingTx<u64>,
     Q::Rx: BlockingRx<u64>,
@@ -74,10 +86,10 @@ fn run<Q: Queue<u64>>(
     per_second: u64,
     put: impl Fn(&mut Q::Tx, u64, &Turn<'_>) -> Result<(), Broken> + Sync,
     take: impl Fn(&mut Q::Rx, &Turn<'_>) -> Result<u64, Broken> + Sync,
-) -> Result<Histogram<u64>, Broken> {
+) -> Result<Latencies, Broken> {
     let period_ns = 1e9 / per_second as f64;
     let (producers, consumers) = Q::open(plan.capacity, plan.producers, plan.consumers);
-    let (_, histograms) = crew(
+    let (seconds, consumed) = crew(
         plan,
         producers,
         consumers,
@@ -97,6 +109,7 @@ fn run<Q: Queue<u64>>(
             let mut histogram = nanoseconds();
             let mut last_ns = 0;
             turn.start(Ok(()))?;
+            let before = processor_time();
             for _ in 0..plan.items {
                 let due_ns = take(&mut rx, turn)?;
                 histogram.saturating_record(ticker.now_ns().saturating_sub(due_ns));
@@ -106,11 +119,21 @@ fn run<Q: Queue<u64>>(
                 last_ns = due_ns;
             }
             turn.stop();
-            Ok(histogram)
+            Ok((histogram, processor_time() - before))
         },
     )?;
-    histograms
+    let (histogram, time) = consumed
         .into_iter()
         .next()
-        .ok_or_else(|| Broken("no consumer".into()))
+        .ok_or_else(|| Broken("no consumer".into()))?;
+    Ok(Latencies {
+        histogram,
+        busy: time.as_secs_f64() / seconds,
+    })
+}
+
+/// Of the calling thread.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
