@@ -101,7 +101,7 @@ pub struct Check<const EXACT: bool> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub count: u64,
-    /// Of the sequence numbers.
+    /// Of the tags.
     pub sum: u64,
     /// No item was damaged.
     pub whole: bool,
@@ -132,7 +132,7 @@ impl<const EXACT: bool> Check<EXACT> {
             let last = &mut self.last[(tag >> PRODUCER_SHIFT) as usize % PRODUCERS_MAX];
             self.disorder |= u64::from(sequence <= *last);
             *last = sequence;
-            self.sum = self.sum.wrapping_add(sequence);
+            self.sum = self.sum.wrapping_add(tag);
             self.count += 1;
         }
     }
@@ -143,7 +143,7 @@ impl<const EXACT: bool> Check<EXACT> {
             let count = self.next - 1;
             return Tally {
                 count,
-                sum: sum_to(count),
+                sum: sum_of(0, count),
                 whole,
                 in_order,
             };
@@ -157,10 +157,11 @@ impl<const EXACT: bool> Check<EXACT> {
     }
 }
 
-/// 1 + 2 + ... + `count`, wrapping.
-pub fn sum_to(count: u64) -> u64 {
+/// The sum of the first `count` tags of a producer, wrapping.
+fn sum_of(producer: usize, count: u64) -> u64 {
     let twice = u128::from(count) * (u128::from(count) + 1);
-    (twice / 2) as u64
+    let producers = ((producer as u64) << PRODUCER_SHIFT).wrapping_mul(count);
+    producers.wrapping_add((twice / 2) as u64)
 }
 
 /// How items arrived that all arrived.
@@ -184,7 +185,10 @@ pub fn complete(tallies: &[Tally], producers: usize, each: u64) -> Result<Order,
     let sum = tallies
         .iter()
         .fold(0, |sum: u64, t| sum.wrapping_add(t.sum));
-    if sum != sum_to(each).wrapping_mul(producers as u64) {
+    let due = (0..producers).fold(0, |sum: u64, producer| {
+        sum.wrapping_add(sum_of(producer, each))
+    });
+    if sum != due {
         return Err("the right number of items, but not the right ones".into());
     }
     Ok(match tallies.iter().all(|tally| tally.in_order) {
