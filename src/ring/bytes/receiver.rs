@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use super::layout::{Begins, record_bytes};
 use super::shared::Shared;
+use crate::ring::handle::Handle;
+use crate::ring::side::Side;
 use crate::ring::{RecvError, RingStats};
 use crate::sync::atomic::Ordering;
 
@@ -295,6 +297,19 @@ impl Receiver {
     #[must_use]
     pub fn stats(&self) -> RingStats {
         self.shared.stats()
+    }
+}
+
+impl Handle for Receiver {
+    fn side(&self) -> &Side {
+        &self.shared.receivers
+    }
+
+    fn is_ready(&self) -> bool {
+        let next = self.shared.memory.header(self.head).begins();
+        // Closed, with a claim that is not committed, is neither a record nor the end.
+        !matches!(next, Begins::Nothing)
+            || self.shared.is_closed() && self.shared.tail() == self.head
     }
 }
 
