@@ -52,6 +52,16 @@ pub struct Waits {
     pub sleeps: u64,
 }
 
+impl Waits {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            waits: self.waits + other.waits,
+            sleeps: self.sleeps + other.sleeps,
+        }
+    }
+}
+
 impl Side {
     pub(crate) fn new(strategy: WaitStrategy) -> Self {
         barrier::prepare();
@@ -79,6 +89,16 @@ impl Side {
         barrier::light();
         if self.waiters.any_fenced() {
             self.waiters.wake_first(count);
+        }
+    }
+
+    /// Wakes all who sleep here: each of them may get on. To be called after the change.
+    #[inline]
+    pub(crate) fn notify_each(&self) {
+        // ORDERING: as in `notify`.
+        barrier::light();
+        if self.waiters.any_fenced() {
+            self.waiters.wake_all();
         }
     }
 
