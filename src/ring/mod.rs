@@ -5,6 +5,7 @@
 //! | [`spsc`] | one | one | the receiver |
 //! | [`mpsc`] | many | one | the receiver |
 //! | [`mpmc`] | many | many | one of the receivers |
+//! | [`broadcast`] | one, or many | many, that may follow each other | all of the receivers |
 //!
 //! # One vocabulary
 //!
@@ -29,6 +30,7 @@
 //! Each ring's page says which of its calls are wait-free, lock-free, or neither. Sleeping and
 //! waking take a short lock, on the slow path alone.
 
+pub mod broadcast;
 mod forms;
 mod options;
 mod outcome;

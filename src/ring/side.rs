@@ -97,6 +97,12 @@ impl Side {
     pub(crate) fn notify_each(&self) {
         // ORDERING: as in `notify`.
         barrier::light();
+        self.notify_each_fenced();
+    }
+
+    /// [`Side::notify_each`] for a caller that has just passed a light barrier itself.
+    #[inline]
+    pub(crate) fn notify_each_fenced(&self) {
         if self.waiters.any_fenced() {
             self.waiters.wake_all();
         }
