@@ -32,3 +32,38 @@ pub fn explore(
         "{name} explored only {executions} executions"
     );
 }
+
+/// Makes items that count how often they are dropped.
+#[derive(Clone, Default)]
+pub struct Counted(Arc<(AtomicUsize, AtomicUsize)>);
+
+/// One of them.
+pub struct Item(Counted);
+
+impl Counted {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more.
+    pub fn make(&self) -> Item {
+        self.0.0.fetch_add(1, Ordering::Relaxed);
+        Item(self.clone())
+    }
+
+    /// Each that was made has been dropped, once.
+    pub fn assert_all_dropped(&self) {
+        let (made, dropped) = (&self.0.0, &self.0.1);
+        assert_eq!(
+            made.load(Ordering::Relaxed),
+            dropped.load(Ordering::Relaxed)
+        );
+    }
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.0.0.1.fetch_add(1, Ordering::Relaxed);
+    }
+}

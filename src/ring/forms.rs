@@ -1,11 +1,11 @@
 //! The forms of sending and receiving that follow from the `try_` ones, written once for all rings.
 //!
 //! A sender brings `try_send` and `claim_places`, a receiver `try_recv` and `take_places`: the
-//! attempts, which never wait. `[&mut self]` or `[&self]` says how a handle's calls take it.
+//! attempts, which never wait; and `claimed` and `taken`, which make guards of places. `[&mut self]` or `[&self]` says how a handle's calls take it.
 
 /// `send`, `send_with` and `claim` in their blocking, deadline and async forms.
 macro_rules! sending {
-    ([$($receiver:tt)+] $this:ident, [$($This:tt)+], $Sender:ident, $Claim:ident) => {
+    ([$($receiver:tt)+] $this:ident, $Sender:ident, $Claim:ident) => {
         impl<T> $Sender<T> {
             /// Sends an item; blocks while the ring is full.
             ///
@@ -46,7 +46,7 @@ macro_rules! sending {
             ) -> Result<(), SendError<T>> {
                 match $this.wait_to_claim(1, deadline) {
                     Ok(first) => {
-                        $Claim::new($this, first, 1).send_one(item);
+                        $this.claimed(first, 1).send_one(item);
                         Ok(())
                     }
                     Err(why) => Err(SendError { item, why }),
@@ -62,7 +62,7 @@ macro_rules! sending {
             pub async fn send_async($($receiver)+, item: T) -> Result<(), SendError<T>> {
                 match $this.await_to_claim(1).await {
                     Ok(first) => {
-                        $Claim::new($this, first, 1).send_one(item);
+                        $this.claimed(first, 1).send_one(item);
                         Ok(())
                     }
                     Err(why) => Err(SendError { item, why }),
@@ -106,7 +106,7 @@ macro_rules! sending {
             #[inline]
             pub fn try_claim($($receiver)+, count: usize) -> Result<$Claim<'_, T>, Refused> {
                 let first = $this.claim_places(count)?;
-                Ok($Claim::new($this, first, count))
+                Ok($this.claimed(first, count))
             }
 
             /// The same; blocks while there is not enough room.
@@ -120,7 +120,7 @@ macro_rules! sending {
                     Err(Refused::Full) => $this.wait_to_claim(count, None)?,
                     done => done?,
                 };
-                Ok($Claim::new($this, first, count))
+                Ok($this.claimed(first, count))
             }
 
             /// The same, until `deadline` at the latest.
@@ -134,7 +134,7 @@ macro_rules! sending {
                 deadline: Instant,
             ) -> Result<$Claim<'_, T>, Refused> {
                 let first = $this.wait_to_claim(count, Some(deadline))?;
-                Ok($Claim::new($this, first, count))
+                Ok($this.claimed(first, count))
             }
 
             /// The same; awaits room. A future that is dropped has claimed nothing.
@@ -147,7 +147,7 @@ macro_rules! sending {
                 count: usize,
             ) -> Result<$Claim<'_, T>, Refused> {
                 let first = $this.await_to_claim(count).await?;
-                Ok($Claim::new($this, first, count))
+                Ok($this.claimed(first, count))
             }
 
             #[cold]
@@ -161,7 +161,8 @@ macro_rules! sending {
                     Err(Refused::Full) => None,
                     done => Some(done),
                 };
-                let claimed = shared.senders.block(deadline, attempt, || shared.has_room());
+                let claimed =
+                    shared.senders.block_for(count as u64, deadline, attempt, || shared.has_room());
                 claimed.unwrap_or(Err(Refused::TimedOut))
             }
 
@@ -175,7 +176,7 @@ macro_rules! sending {
                     Err(Refused::Full) => None,
                     done => Some(done),
                 };
-                shared.senders.wait(attempt, || shared.has_room()).await
+                shared.senders.wait_for(count as u64, attempt, || shared.has_room()).await
             }
         }
     };
@@ -231,7 +232,7 @@ macro_rules! receiving {
             #[inline]
             pub fn try_drain($($receiver)+, max: usize) -> Result<$Drain<'_, T>, RecvError> {
                 let (first, count) = $this.take_places(max)?;
-                Ok($Drain::new($this, first, count))
+                Ok($this.taken(first, count))
             }
 
             /// The same; blocks until there is at least one.
@@ -247,7 +248,7 @@ macro_rules! receiving {
                     }
                     done => done?,
                 };
-                Ok($Drain::new($this, first, count))
+                Ok($this.taken(first, count))
             }
 
             /// The same, until `deadline` at the latest.
@@ -262,7 +263,7 @@ macro_rules! receiving {
             ) -> Result<$Drain<'_, T>, RecvError> {
                 let (first, count) =
                     $this.wait_to_take(Some(deadline), |this| this.take_places(max))?;
-                Ok($Drain::new($this, first, count))
+                Ok($this.taken(first, count))
             }
 
             /// The same; awaits the first. A future that is dropped has taken nothing.
@@ -275,7 +276,7 @@ macro_rules! receiving {
                 max: usize,
             ) -> Result<$Drain<'_, T>, RecvError> {
                 let (first, count) = $this.await_to_take(|this| this.take_places(max)).await?;
-                Ok($Drain::new($this, first, count))
+                Ok($this.taken(first, count))
             }
 
             /// The items that come, until the ring is closed and empty; blocks while it is empty.
@@ -322,4 +323,53 @@ macro_rules! receiving {
     };
 }
 
-pub(crate) use {receiving, sending};
+/// What both handles of a ring tell about it, and closing. The ring's shared part brings `close`,
+/// `is_closed`, `len`, `capacity` and `stats`.
+macro_rules! looking {
+    ($Handle:ident, $name:literal, $close:literal) => {
+        impl<T> $Handle<T> {
+            #[doc = $close]
+            pub fn close(&self) {
+                self.shared.close();
+            }
+
+            /// Whether the ring is closed. There may be items inside.
+            #[must_use]
+            pub fn is_closed(&self) -> bool {
+                self.shared.is_closed()
+            }
+
+            /// Items inside, about: other threads go on meanwhile.
+            #[must_use]
+            pub fn len(&self) -> usize {
+                self.shared.len()
+            }
+
+            /// Whether nothing is inside.
+            #[must_use]
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Items that the ring has room for.
+            #[must_use]
+            pub fn capacity(&self) -> usize {
+                self.shared.slots.capacity() as usize
+            }
+
+            /// Counts of what the ring has been through.
+            #[must_use]
+            pub fn stats(&self) -> RingStats {
+                self.shared.stats()
+            }
+        }
+
+        impl<T> fmt::Debug for $Handle<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct($name).field("stats", &self.stats()).finish()
+            }
+        }
+    };
+}
+
+pub(crate) use {looking, receiving, sending};

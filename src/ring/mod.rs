@@ -32,6 +32,9 @@
 
 pub mod broadcast;
 mod forms;
+pub mod mpmc;
+pub mod mpsc;
+mod multi;
 mod options;
 mod outcome;
 mod side;

@@ -7,11 +7,14 @@
 //!
 //! A wake-up is never lost between siblings: one that was woken and leaves without having taken
 //! anything (its time was up, its future was dropped), or took something while more is there, wakes
-//! the next.
+//! the next. Those who need few places at once are woken before those who need many: when the first
+//! of all cannot get on, nobody can. So a claim for many may wait for as long as others claim few.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
 
 use crate::ring::WaitStrategy;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, spin_loop};
@@ -33,7 +36,8 @@ const SLEEP_UNFENCED: Duration = Duration::from_millis(1);
 /// The side.
 #[derive(Debug)]
 pub(crate) struct Side {
-    waiters: Waiters,
+    /// On lines of its own: the other side looks at it after each of its changes.
+    waiters: CachePadded<Waiters>,
     strategy: WaitStrategy,
     /// How long the next wait spins, in nanoseconds.
     spin_ns: AtomicU32,
@@ -66,7 +70,7 @@ impl Side {
     pub(crate) fn new(strategy: WaitStrategy) -> Self {
         barrier::prepare();
         Self {
-            waiters: Waiters::new(),
+            waiters: CachePadded::new(Waiters::new()),
             strategy,
             spin_ns: AtomicU32::new(SPIN_MAX.as_nanos() as u32),
             waits: AtomicU64::new(0),
@@ -117,7 +121,12 @@ impl Side {
     /// Registers `waker` to be called once, at the next change. The caller must look once more
     /// afterwards; `false` when it must also look again soon, by itself.
     pub(crate) fn register(&self, waker: Waker) -> (Key, bool) {
-        let key = self.waiters.register(0, waker);
+        self.register_for(1, waker)
+    }
+
+    /// The same for one who needs `need` places at once.
+    fn register_for(&self, need: u64, waker: Waker) -> (Key, bool) {
+        let key = self.waiters.register(need, waker);
         // ORDERING: pairs with the light one in `notify`.
         (key, barrier::heavy())
     }
@@ -129,9 +138,20 @@ impl Side {
 
     /// Blocks until `attempt` gives a value, or until `deadline` (then `None`). `more` tells
     /// whether a sibling would get on as well.
-    #[cold]
     pub(crate) fn block<R>(
         &self,
+        deadline: Option<Instant>,
+        attempt: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Option<R> {
+        self.block_for(1, deadline, attempt, more)
+    }
+
+    /// The same for one who needs `need` places at once.
+    #[cold]
+    pub(crate) fn block_for<R>(
+        &self,
+        need: u64,
         deadline: Option<Instant>,
         mut attempt: impl FnMut() -> Option<R>,
         more: impl Fn() -> bool,
@@ -142,7 +162,7 @@ impl Side {
             WaitStrategy::SpinYield => spin(deadline, attempt, yield_now),
             WaitStrategy::SpinPark => self
                 .spin_a_while(deadline, &mut attempt)
-                .or_else(|| self.sleep(deadline, attempt, more)),
+                .or_else(|| self.sleep(need, deadline, attempt, more)),
         }
     }
 
@@ -170,6 +190,7 @@ impl Side {
 
     fn sleep<R>(
         &self,
+        need: u64,
         deadline: Option<Instant>,
         mut attempt: impl FnMut() -> Option<R>,
         more: impl Fn() -> bool,
@@ -177,7 +198,7 @@ impl Side {
         let parker = Parker::new();
         self.sleeps.fetch_add(1, Ordering::Relaxed);
         loop {
-            let (key, fenced) = self.register(parker.waker());
+            let (key, fenced) = self.register_for(need, parker.waker());
             let value = attempt();
             if value.is_none() {
                 parker.park(if fenced { deadline } else { soon(deadline) });
@@ -197,12 +218,23 @@ impl Side {
     /// Awaits that `attempt` gives a value. Dropping the future loses nothing.
     pub(crate) async fn wait<R>(
         &self,
+        attempt: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> R {
+        self.wait_for(1, attempt, more).await
+    }
+
+    /// The same for one who needs `need` places at once.
+    pub(crate) async fn wait_for<R>(
+        &self,
+        need: u64,
         mut attempt: impl FnMut() -> Option<R>,
         more: impl Fn() -> bool,
     ) -> R {
         self.waits.fetch_add(1, Ordering::Relaxed);
         let mut place = Place {
             side: self,
+            need,
             key: None,
         };
         poll_fn(|cx| place.poll(cx, &mut attempt, &more)).await
@@ -212,6 +244,7 @@ impl Side {
 /// A task's place among those who wait; goes with its future.
 struct Place<'a> {
     side: &'a Side,
+    need: u64,
     key: Option<Key>,
 }
 
@@ -227,7 +260,7 @@ impl Place<'_> {
         let stood = before.is_some_and(|key| side.remove(key));
         let mut value = attempt();
         if value.is_none() {
-            let (key, fenced) = side.register(cx.waker().clone());
+            let (key, fenced) = side.register_for(self.need, cx.waker().clone());
             self.key = Some(key);
             if !fenced {
                 cx.waker().wake_by_ref();

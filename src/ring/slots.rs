@@ -55,16 +55,26 @@ impl<S> Slots<S> {
         )
     }
 
-    /// Asks the processor for the line of a place that will be written soon: the store itself would
-    /// wait for the other side's copy of it.
+    /// Says that the places from this one on will be written: asks the processor for a line some
+    /// way ahead, because the store itself would wait for the other side's copy of it.
     #[inline]
     pub(crate) fn will_write(&self, place: u64) {
+        const AHEAD_BYTES: usize = 256;
+        let ahead = AHEAD_BYTES / size_of::<S>().max(1);
+        let place = place.wrapping_add(ahead as u64);
         #[cfg(all(target_arch = "x86_64", not(ringbolt_loom)))]
         {
-            use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
             let slot: *const S = self.at(place);
-            // SAFETY: a prefetch is a hint, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(slot.cast()) }
+            // SAFETY: a prefetch is a hint: it touches neither memory nor flags, whatever the
+            // address. (The intrinsic would fetch the line for reading only, unless the whole crate
+            // is built for processors that are known to have this instruction; the others ignore it.)
+            unsafe {
+                core::arch::asm!(
+                    "prefetchw [{slot}]",
+                    slot = in(reg) slot,
+                    options(nostack, preserves_flags, readonly)
+                );
+            }
         }
         #[cfg(not(all(target_arch = "x86_64", not(ringbolt_loom))))]
         let _ = place;

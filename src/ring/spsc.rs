@@ -35,21 +35,18 @@
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
-use super::forms::{receiving, sending};
+use super::forms::{looking, receiving, sending};
 use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
-
-/// How many slots ahead of the sender its lines are asked for.
-const WRITE_AHEAD_BYTES: usize = 256;
 
 /// A ring of at least `capacity` items (rounded up to a power of two), with default options.
 ///
@@ -128,8 +125,21 @@ pub struct Receiver<T> {
     tail_seen: u64,
 }
 
-sending!([&mut self] self, [&mut Self], Sender, Claim);
+sending!([&mut self] self, Sender, Claim);
 receiving!([&mut self] self, [&mut Self], Receiver, Drain);
+looking!(
+    Sender,
+    "spsc::Sender",
+    "Ends sending: the receiver gets what is inside, then [`RecvError::Closed`]. Dropping the sender
+does the same."
+);
+looking!(
+    Receiver,
+    "spsc::Receiver",
+    "Ends the ring: sending is refused from now on, what is inside can still be received. A send that
+runs at this very moment may still be taken in, and is then received, or dropped with the ring.
+Dropping the receiver does the same."
+);
 
 impl<T> Sender<T> {
     /// Sends an item if there is room.
@@ -171,6 +181,15 @@ impl<T> Sender<T> {
         Ok(self.tail)
     }
 
+    #[inline]
+    fn claimed(&mut self, _first: u64, room: usize) -> Claim<'_, T> {
+        Claim {
+            sender: self,
+            room,
+            filled: 0,
+        }
+    }
+
     #[cold]
     fn refused(&self, count: usize) -> Refused {
         if count as u64 > self.shared.slots.capacity() {
@@ -190,46 +209,7 @@ impl<T> Sender<T> {
         // index.
         self.shared.tail.store(self.tail, Ordering::Release);
         self.shared.receivers.notify(1);
-        let ahead = WRITE_AHEAD_BYTES / size_of::<T>().max(1);
-        self.shared
-            .slots
-            .will_write(self.tail.wrapping_add(ahead as u64));
-    }
-
-    /// Ends sending: the receiver gets what is inside, then [`RecvError::Closed`]. Dropping the
-    /// sender does the same.
-    pub fn close(&self) {
-        self.shared.close();
-    }
-
-    /// Whether either side has closed the ring.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.shared.closed.load(Ordering::Relaxed)
-    }
-
-    /// Items inside, about: the receiver goes on meanwhile.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shared.len()
-    }
-
-    /// Whether nothing is inside.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Items that the ring has room for.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.shared.slots.capacity() as usize
-    }
-
-    /// Counts of what the ring has been through.
-    #[must_use]
-    pub fn stats(&self) -> RingStats {
-        self.shared.stats()
+        self.shared.slots.will_write(self.tail);
     }
 }
 
@@ -259,6 +239,7 @@ impl<T> Receiver<T> {
             // ORDERING: pairs with the release in `Sender::publish`.
             self.tail_seen = self.shared.tail.load(Ordering::Acquire);
             if self.tail_seen == self.head {
+                self.tell_forgotten();
                 return Err(if closed {
                     RecvError::Closed
                 } else {
@@ -284,6 +265,23 @@ impl<T> Receiver<T> {
         Ok((first, count as usize))
     }
 
+    #[inline]
+    fn taken(&mut self, place: u64, left: usize) -> Drain<'_, T> {
+        Drain {
+            receiver: self,
+            place,
+            left,
+        }
+    }
+
+    /// Gives up what a forgotten drain kept.
+    #[inline]
+    fn tell_forgotten(&mut self) {
+        if self.shared.head.load(Ordering::Relaxed) != self.head {
+            self.free();
+        }
+    }
+
     /// Gives all places before the head back to the sender.
     #[inline]
     fn free(&mut self) {
@@ -291,43 +289,6 @@ impl<T> Receiver<T> {
         // they are given up.
         self.shared.head.store(self.head, Ordering::Release);
         self.shared.senders.notify(1);
-    }
-
-    /// Ends the ring: sending is refused from now on, what is inside can still be received. A send
-    /// that runs at this very moment may still be taken in, and is then received, or dropped with
-    /// the ring. Dropping the receiver does the same.
-    pub fn close(&self) {
-        self.shared.close();
-    }
-
-    /// Whether either side has closed the ring. There may be items inside.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.shared.closed.load(Ordering::Relaxed)
-    }
-
-    /// Items inside, about: the sender goes on meanwhile.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shared.len()
-    }
-
-    /// Whether nothing is inside.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Items that the ring has room for.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.shared.slots.capacity() as usize
-    }
-
-    /// Counts of what the ring has been through.
-    #[must_use]
-    pub fn stats(&self) -> RingStats {
-        self.shared.stats()
     }
 }
 
@@ -378,6 +339,10 @@ impl<T> Shared<T> {
         self.closed.store(true, Ordering::Release);
         self.senders.notify_all();
         self.receivers.notify_all();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     fn len(&self) -> usize {
@@ -453,16 +418,7 @@ pub struct Claim<'a, T> {
     filled: usize,
 }
 
-impl<'a, T> Claim<'a, T> {
-    #[inline]
-    fn new(sender: &'a mut Sender<T>, _first: u64, room: usize) -> Self {
-        Self {
-            sender,
-            room,
-            filled: 0,
-        }
-    }
-
+impl<T> Claim<'_, T> {
     /// How many more items can be pushed.
     #[must_use]
     #[inline]
@@ -541,17 +497,6 @@ pub struct Drain<'a, T> {
     left: usize,
 }
 
-impl<'a, T> Drain<'a, T> {
-    #[inline]
-    fn new(receiver: &'a mut Receiver<T>, place: u64, left: usize) -> Self {
-        Self {
-            receiver,
-            place,
-            left,
-        }
-    }
-}
-
 impl<T> Iterator for Drain<'_, T> {
     type Item = T;
 
@@ -584,21 +529,5 @@ impl<T> Drop for Drain<'_, T> {
         }
         let free = Free(self);
         drop_all(free.0.by_ref());
-    }
-}
-
-impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("spsc::Sender")
-            .field("stats", &self.stats())
-            .finish()
-    }
-}
-
-impl<T> fmt::Debug for Receiver<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("spsc::Receiver")
-            .field("stats", &self.stats())
-            .finish()
     }
 }

@@ -10,3 +10,8 @@ pub(crate) mod cell;
 pub(crate) mod lock;
 pub(crate) mod park;
 pub(crate) mod waiters;
+
+#[cfg(ringbolt_loom)]
+pub(crate) use loom::sync::Arc;
+#[cfg(not(ringbolt_loom))]
+pub(crate) use std::sync::Arc;

@@ -1,3 +1,6 @@
-//! The rings, through their public face.
+//! The rings, as their users meet them.
 
 mod broadcast;
+mod history;
+mod queues;
+mod support;

@@ -45,7 +45,11 @@ impl Attest {
             let header = chain.segments()[index];
             log_start = log_start.max(header.log_start);
             from = first(&header);
-            if chain.is_settled(index) || sealed_to(dir, chain, index)?.is_some() {
+            let sealed = sealed_to(dir, chain, index)?;
+            if let Some((_, start)) = sealed {
+                log_start = log_start.max(start);
+            }
+            if chain.is_settled(index) || sealed.is_some() {
                 break;
             }
         }
@@ -168,8 +172,9 @@ impl Attest {
         };
         let ordinal = header.ordinal;
         if self.scanned == first(header) {
-            if let Some(sealed) = sealed_to(dir, chain, index)? {
+            if let Some((sealed, log_start)) = sealed_to(dir, chain, index)? {
                 self.watermark = self.watermark.max(sealed);
+                self.log_start = self.log_start.max(log_start);
                 self.scanned = Position::new(ordinal, end);
                 return Ok(());
             }
@@ -205,8 +210,9 @@ impl Attest {
     }
 }
 
-/// Up to where the segment's footer proves it.
-fn sealed_to(dir: &dyn Dir, chain: &Chain, index: usize) -> Result<Option<Position>> {
+/// Up to where the segment's footer proves it, and where it says that the log begins: its
+/// checkpoints, which may be the only others to know, are not scanned any more.
+fn sealed_to(dir: &dyn Dir, chain: &Chain, index: usize) -> Result<Option<(Position, Position)>> {
     let Some(header) = chain.get(index) else {
         return Ok(None);
     };
@@ -215,5 +221,5 @@ fn sealed_to(dir: &dyn Dir, chain: &Chain, index: usize) -> Result<Option<Positi
     };
     let end = chain.end_of(index);
     let footer = file.footer(dir)?.filter(|footer| footer.end_bytes >= end);
-    Ok(footer.map(|_| Position::new(header.ordinal, end)))
+    Ok(footer.map(|footer| (Position::new(header.ordinal, end), footer.log_start)))
 }

@@ -112,7 +112,6 @@ mod single;
 mod station;
 
 use std::fmt;
-use std::sync::Arc;
 
 pub use lent::{Drain, Iter, Ref};
 pub use multi::{MultiClaim, MultiSender};
@@ -123,6 +122,7 @@ use self::shared::Shared;
 use self::station::StationRef;
 use super::RingOptions;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::Arc;
 
 /// A ring of at least `capacity` items (rounded up to a power of two), with one sender, `N` receivers
 /// beside each other, and default options.
@@ -173,7 +173,7 @@ impl<T> Builder<T> {
     /// [`Invalid`](ErrorKind::Invalid) if one of them is another ring's.
     pub fn receiver_after(&mut self, before: &[&Receiver<T>]) -> Result<Receiver<T>> {
         let after: Vec<StationRef> = (before.iter())
-            .map(|receiver| Arc::clone(&receiver.station))
+            .map(|receiver| receiver.station.clone())
             .collect();
         let topology = self.shared.topology.lock();
         if !after.iter().all(|station| topology.contains(station)) {

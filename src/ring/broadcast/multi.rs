@@ -3,14 +3,14 @@
 
 use std::fmt;
 use std::mem::needs_drop;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::shared::{Shared, Stamps};
 use super::station::{StationRef, settle, slowest};
-use crate::ring::forms::sending;
+use crate::ring::forms::{looking, sending};
 use crate::ring::slots::drop_all;
 use crate::ring::{Refused, RingStats, SendError};
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
 /// The sending side of a ring with many senders. Each thread has a clone of its own, which remembers
@@ -23,7 +23,14 @@ pub struct MultiSender<T> {
     done_seen: u64,
 }
 
-sending!([&mut self] self, [&mut Self], MultiSender, MultiClaim);
+sending!([&mut self] self, MultiSender, MultiClaim);
+looking!(
+    MultiSender,
+    "broadcast::MultiSender",
+    "Ends sending: the receivers get what is inside, then \
+     [`RecvError::Closed`](crate::ring::RecvError::Closed). A send that runs at this very moment may \
+     still be taken in. Dropping the last sender does the same."
+);
 
 impl<T> MultiSender<T> {
     /// The ring must have its stamps.
@@ -44,7 +51,7 @@ impl<T> MultiSender<T> {
     pub fn try_send(&mut self, item: T) -> Result<(), SendError<T>> {
         match self.claim_places(1) {
             Ok(place) => {
-                MultiClaim::new(self, place, 1).send_one(item);
+                self.claimed(place, 1).send_one(item);
                 Ok(())
             }
             Err(why) => Err(SendError { item, why }),
@@ -82,6 +89,17 @@ impl<T> MultiSender<T> {
         }
     }
 
+    #[inline]
+    fn claimed(&mut self, first: u64, room: usize) -> MultiClaim<'_, T> {
+        MultiClaim {
+            shared: &self.shared,
+            stamps: stamps(&self.shared),
+            first,
+            room,
+            filled: 0,
+        }
+    }
+
     /// How much room there is from `place` on if that is the tail; at least as much if it was.
     #[inline]
     fn room(&self, place: u64) -> u64 {
@@ -115,43 +133,6 @@ impl<T> MultiSender<T> {
             Refused::Full
         }
     }
-
-    /// Ends sending: the receivers get what is inside, then
-    /// [`RecvError::Closed`](crate::ring::RecvError::Closed). A send that runs at this very moment
-    /// may still be taken in. Dropping the last sender does the same.
-    pub fn close(&self) {
-        self.shared.close();
-    }
-
-    /// Whether the ring was closed, by either side.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.shared.is_closed()
-    }
-
-    /// Places that the slowest receiver has not passed, about. Takes a short lock.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shared.len()
-    }
-
-    /// Whether all receivers have passed all places.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Items that the ring has room for.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.shared.capacity() as usize
-    }
-
-    /// Counts of what the ring has been through. Takes a short lock.
-    #[must_use]
-    pub fn stats(&self) -> RingStats {
-        self.shared.stats()
-    }
 }
 
 impl<T> Clone for MultiSender<T> {
@@ -183,18 +164,7 @@ pub struct MultiClaim<'a, T> {
     filled: usize,
 }
 
-impl<'a, T> MultiClaim<'a, T> {
-    #[inline]
-    fn new(sender: &'a mut MultiSender<T>, first: u64, room: usize) -> Self {
-        Self {
-            shared: &sender.shared,
-            stamps: stamps(&sender.shared),
-            first,
-            room,
-            filled: 0,
-        }
-    }
-
+impl<T> MultiClaim<'_, T> {
     /// How many more items can be pushed.
     #[must_use]
     #[inline]
@@ -302,13 +272,5 @@ impl<T> Drop for MultiClaim<'_, T> {
         if self.room > 0 {
             self.abandon();
         }
-    }
-}
-
-impl<T> fmt::Debug for MultiSender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("broadcast::MultiSender")
-            .field("stats", &self.stats())
-            .finish()
     }
 }

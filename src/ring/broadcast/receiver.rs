@@ -1,13 +1,13 @@
 //! A receiver of a broadcast ring, and how it waits.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::lent::{Drain, Ref};
 use super::shared::{Shared, State};
 use super::station::{StationRef, Waiting, settle, slowest};
 use crate::ring::{RecvError, RingStats};
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
 /// A receiver: it sees every item, in order. Not `Clone`: a ring has the receivers that it was built

@@ -25,7 +25,7 @@ const FLAG_BITS: u32 = FLAGS.count_ones();
 /// What all handles share.
 pub(super) struct Shared<T> {
     // Read by all, rarely written.
-    slots: Slots<UnsafeCell<MaybeUninit<T>>>,
+    pub(super) slots: Slots<UnsafeCell<MaybeUninit<T>>>,
     /// Of a ring with many senders: which places are published.
     stamps: OnceLock<Stamps>,
     pub(super) first: u64,
@@ -39,10 +39,10 @@ pub(super) struct Shared<T> {
     pub(super) cleared: AtomicU64,
     pub(super) topology: SharedTopology,
     /// Those who wait for receivers to pass: the senders, and receivers that follow receivers.
-    pub(super) senders: CachePadded<Side>,
-    followers: CachePadded<Side>,
+    pub(super) senders: Side,
+    followers: Side,
     /// Those who wait for items to be sent: receivers that follow the senders.
-    pub(super) receivers: CachePadded<Side>,
+    pub(super) receivers: Side,
     /// The first place that is not published (one sender) or not claimed (many senders).
     pub(super) tail: CachePadded<AtomicU64>,
 }
@@ -72,7 +72,7 @@ impl<T> Shared<T> {
         let slots = Slots::new(options.capacity()?, |_| {
             UnsafeCell::new(MaybeUninit::uninit())
         })?;
-        let side = || CachePadded::new(Side::new(options.wait));
+        let side = || Side::new(options.wait);
         Ok(Self {
             slots,
             stamps: OnceLock::new(),
@@ -117,7 +117,7 @@ impl<T> Shared<T> {
         self.slots.runs(first, count)
     }
 
-    /// Asks the processor for the line of a place that will be written soon.
+    /// Says that the places from this one on will be written.
     #[inline]
     pub(super) fn will_write(&self, place: u64) {
         self.slots.will_write(place);

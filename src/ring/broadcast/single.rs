@@ -2,33 +2,15 @@
 
 use std::fmt;
 use std::mem::needs_drop;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::shared::Shared;
 use super::station::{StationRef, settle, slowest};
-use crate::ring::forms::sending;
+use crate::ring::forms::{looking, sending};
 use crate::ring::slots::drop_all;
 use crate::ring::{Refused, RingStats, SendError};
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-
-/// How far ahead of the sender its lines are asked for: once a line, whose items are this many.
-const LINES_AHEAD: u64 = 4;
-const LINE_BYTES: usize = 64;
-
-const fn items_a_line<T>() -> u64 {
-    let size = if size_of::<T>() == 0 {
-        1
-    } else {
-        size_of::<T>()
-    };
-    let items = if size < LINE_BYTES {
-        LINE_BYTES / size
-    } else {
-        1
-    };
-    items.next_power_of_two() as u64
-}
 
 /// The sending side of a ring with one sender. Not `Clone`: there is one.
 pub struct Sender<T> {
@@ -43,7 +25,13 @@ pub struct Sender<T> {
     cleared: u64,
 }
 
-sending!([&mut self] self, [&mut Self], Sender, Claim);
+sending!([&mut self] self, Sender, Claim);
+looking!(
+    Sender,
+    "broadcast::Sender",
+    "Ends sending: the receivers get what is inside, then \
+     [`RecvError::Closed`](crate::ring::RecvError::Closed). Dropping the sender does the same."
+);
 
 impl<T> Sender<T> {
     pub(super) fn new(shared: Arc<Shared<T>>, leaves: Vec<StationRef>) -> Self {
@@ -89,11 +77,20 @@ impl<T> Sender<T> {
         if self.shared.is_closed() {
             return Err(Refused::Closed);
         }
-        if self.tail & (items_a_line::<T>() - 1) == 0 {
-            let ahead = count as u64 + LINES_AHEAD * items_a_line::<T>();
-            self.shared.will_write(self.tail.wrapping_add(ahead));
-        }
+        self.shared.will_write(self.tail.wrapping_add(count as u64));
         Ok(self.tail)
+    }
+
+    #[inline]
+    fn claimed(&mut self, first: u64, room: usize) -> Claim<'_, T> {
+        Claim {
+            shared: &self.shared,
+            tail: &mut self.tail,
+            cleared: &mut self.cleared,
+            first,
+            room,
+            filled: 0,
+        }
     }
 
     /// Looks up where the slowest receiver is.
@@ -120,42 +117,6 @@ impl<T> Sender<T> {
         } else {
             Refused::Full
         }
-    }
-
-    /// Ends sending: the receivers get what is inside, then
-    /// [`RecvError::Closed`](crate::ring::RecvError::Closed). Dropping the sender does the same.
-    pub fn close(&self) {
-        self.shared.close();
-    }
-
-    /// Whether the ring was closed, by either side.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.shared.is_closed()
-    }
-
-    /// Items that the slowest receiver has not passed, about. Takes a short lock.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shared.len()
-    }
-
-    /// Whether all receivers have passed all items.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Items that the ring has room for.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.shared.capacity() as usize
-    }
-
-    /// Counts of what the ring has been through. Takes a short lock.
-    #[must_use]
-    pub fn stats(&self) -> RingStats {
-        self.shared.stats()
     }
 }
 
@@ -210,19 +171,7 @@ pub struct Claim<'a, T> {
     filled: usize,
 }
 
-impl<'a, T> Claim<'a, T> {
-    #[inline]
-    fn new(sender: &'a mut Sender<T>, first: u64, room: usize) -> Self {
-        Self {
-            shared: &sender.shared,
-            tail: &mut sender.tail,
-            cleared: &mut sender.cleared,
-            first,
-            room,
-            filled: 0,
-        }
-    }
-
+impl<T> Claim<'_, T> {
     /// How many more items can be pushed.
     #[must_use]
     #[inline]
@@ -299,13 +248,5 @@ impl<T> Drop for Claim<'_, T> {
         // SAFETY: (1) filled by this claim, never published; (2) the claim ends, and its slots are
         // counted as cleared.
         drop_all(places.map(|place| unsafe { shared.take(place) }));
-    }
-}
-
-impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("broadcast::Sender")
-            .field("stats", &self.stats())
-            .finish()
     }
 }

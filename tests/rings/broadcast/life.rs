@@ -5,23 +5,24 @@ use std::mem;
 use ringbolt::ring::broadcast::MultiSender;
 use ringbolt::ring::{RecvError, Refused, RingOptions, SendError};
 
-use super::{Count, STARTS, all, is_full, ring};
+use super::{STARTS, all, is_full, ring};
+use crate::support::Counted;
 
 #[test]
 fn items_are_dropped_when_their_place_is_used_again_or_with_the_ring() {
     for first in STARTS {
-        let count = Count::default();
+        let count = Counted::default();
         let (mut sender, [mut a, mut b]) = ring(4, first);
         for round in 0..10 {
             for number in 0..3 {
-                sender.try_send(count.item(round * 3 + number)).unwrap();
+                sender.try_send(count.make(round * 3 + number)).unwrap();
             }
             for receiver in [&mut a, &mut b] {
                 let drain = receiver.try_drain(9).unwrap();
-                let numbers: Vec<u64> = drain.iter().map(|item| item.number).collect();
+                let numbers: Vec<usize> = drain.iter().map(|item| item.number).collect();
                 assert_eq!(numbers, [0, 1, 2].map(|number| round * 3 + number));
             }
-            let sent = (round as usize + 1) * 3;
+            let sent = (round + 1) * 3;
             assert_eq!(count.alive(), sent.min(4), "one a place");
         }
         drop((a, b));
@@ -36,16 +37,16 @@ fn what_was_pushed_is_dropped_with_an_abandoned_claim_and_nothing_is_dropped_twi
     for first in STARTS {
         for sent in 0..=8 {
             for pushed in 0..=4 {
-                let count = Count::default();
+                let count = Counted::default();
                 let (mut sender, [mut receiver]) = ring(4, first);
                 for number in 0..sent {
-                    sender.try_send(count.item(number)).unwrap();
+                    sender.try_send(count.make(number)).unwrap();
                     assert_eq!(receiver.try_recv().unwrap().number, number);
                 }
                 let mut claim = sender.try_claim(4).unwrap();
-                assert_eq!(claim.fill((0..pushed).map(|_| count.item(99))), pushed);
+                assert_eq!(claim.fill((0..pushed).map(|_| count.make(99))), pushed);
                 drop(claim);
-                let kept = (sent as usize).min(4).min(4 - pushed);
+                let kept = sent.min(4).min(4 - pushed);
                 assert_eq!(count.alive(), kept, "{sent} sent, {pushed} pushed");
                 drop((sender, receiver));
                 assert_eq!(count.alive(), 0, "{sent} sent, {pushed} pushed");
@@ -59,21 +60,21 @@ fn an_abandoned_claim_of_many_senders_leaves_a_hole_and_nothing_leaks() {
     for first in STARTS {
         for sent in 0..=8 {
             for pushed in 0..=3 {
-                let count = Count::default();
+                let count = Counted::default();
                 let options = RingOptions::new(4).starting_at(first);
                 let mut ring = options.broadcast().unwrap();
                 let mut a = ring.receiver();
                 let mut b = ring.receiver_after(&[&a]).unwrap();
                 let mut sender = ring.multi().unwrap();
                 for number in 0..sent {
-                    sender.try_send(count.item(number)).unwrap();
+                    sender.try_send(count.make(number)).unwrap();
                     assert_eq!(a.try_recv().unwrap().number, number);
                     assert_eq!(b.try_recv().unwrap().number, number);
                 }
                 let mut claim = sender.try_claim(3).unwrap();
-                assert_eq!(claim.fill((0..pushed).map(|_| count.item(99))), pushed);
+                assert_eq!(claim.fill((0..pushed).map(|_| count.make(99))), pushed);
                 drop(claim);
-                sender.try_send(count.item(100)).unwrap();
+                sender.try_send(count.make(100)).unwrap();
                 for receiver in [&mut a, &mut b] {
                     assert_eq!(receiver.try_recv().unwrap().number, 100);
                 }
@@ -141,14 +142,14 @@ fn the_last_of_many_senders_closes() {
 
 #[test]
 fn with_the_last_receiver_sending_ends() {
-    let count = Count::default();
+    let count = Counted::default();
     let (mut sender, [a, b]) = ring(2, 0);
-    sender.try_send(count.item(0)).unwrap();
+    sender.try_send(count.make(0)).unwrap();
     drop(a);
-    sender.try_send(count.item(1)).unwrap();
+    sender.try_send(count.make(1)).unwrap();
     drop(b);
     assert_eq!(
-        sender.try_send(count.item(2)).unwrap_err().why,
+        sender.try_send(count.make(2)).unwrap_err().why,
         Refused::Closed
     );
     assert_eq!(sender.claim(1).err(), Some(Refused::Closed));
@@ -189,18 +190,18 @@ fn a_forgotten_guard_of_a_dropped_receiver_gates_nobody() {
 
 #[test]
 fn a_forgotten_claim_of_the_one_sender_has_sent_nothing() {
-    let count = Count::default();
+    let count = Counted::default();
     let (mut sender, [mut receiver]) = ring(2, 0);
     for number in 0..4 {
-        sender.try_send(count.item(number)).unwrap();
+        sender.try_send(count.make(number)).unwrap();
         assert_eq!(receiver.try_recv().unwrap().number, number);
     }
     let mut claim = sender.try_claim(2).unwrap();
-    claim.push(count.item(9));
+    claim.push(count.make(9));
     mem::forget(claim);
     assert!(receiver.try_recv().is_err());
     for number in 4..6 {
-        sender.try_send(count.item(number)).unwrap();
+        sender.try_send(count.make(number)).unwrap();
         assert_eq!(receiver.try_recv().unwrap().number, number);
     }
     drop((sender, receiver));
@@ -209,16 +210,16 @@ fn a_forgotten_claim_of_the_one_sender_has_sent_nothing() {
 
 #[test]
 fn a_forgotten_claim_of_many_senders_stalls_and_shows() {
-    let count = Count::default();
+    let count = Counted::default();
     let mut ring = RingOptions::new(2).broadcast().unwrap();
     let mut receiver = ring.receiver();
     let mut sender: MultiSender<_> = ring.multi().unwrap();
     let mut claim = sender.try_claim(1).unwrap();
-    claim.push(count.item(0));
+    claim.push(count.make(0));
     mem::forget(claim);
-    sender.try_send(count.item(1)).unwrap();
+    sender.try_send(count.make(1)).unwrap();
     assert_eq!(receiver.try_recv().err(), Some(RecvError::Empty));
-    let SendError { why, .. } = sender.try_send(count.item(2)).unwrap_err();
+    let SendError { why, .. } = sender.try_send(count.make(2)).unwrap_err();
     assert_eq!(why, Refused::Full);
     let stats = receiver.stats();
     assert_eq!((stats.sent, stats.received, stats.len), (2, 0, 2));

@@ -6,9 +6,6 @@ mod panics;
 mod topology;
 mod waiting;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use ringbolt::ring::broadcast::{Receiver, Sender};
 use ringbolt::ring::{Refused, RingOptions};
 
@@ -26,49 +23,6 @@ fn ring<T, const N: usize>(capacity: usize, first: u64) -> (Sender<T>, [Receiver
 /// Everything that is there.
 fn all<T: Clone>(receiver: &mut Receiver<T>) -> Vec<T> {
     receiver.try_iter_cloned().collect()
-}
-
-/// Counts how many of it are alive.
-#[derive(Debug)]
-struct Counted {
-    number: u64,
-    alive: Arc<AtomicUsize>,
-    /// Whether to panic when dropped.
-    bites: bool,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Count(Arc<AtomicUsize>);
-
-impl Count {
-    fn item(&self, number: u64) -> Counted {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Counted {
-            number,
-            alive: Arc::clone(&self.0),
-            bites: false,
-        }
-    }
-
-    fn biting(&self, number: u64) -> Counted {
-        let mut item = self.item(number);
-        item.bites = true;
-        item
-    }
-
-    fn alive(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let before = self.alive.fetch_sub(1, Ordering::SeqCst);
-        assert!(before > 0, "dropped twice");
-        if self.bites && !std::thread::panicking() {
-            panic!("bitten");
-        }
-    }
 }
 
 fn is_full<T>(sender: &mut Sender<T>, item: T) -> bool {

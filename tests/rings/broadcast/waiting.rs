@@ -2,34 +2,15 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ringbolt::ring::broadcast::{self, MultiSender};
 use ringbolt::ring::{RecvError, Refused, RingOptions, WaitStrategy};
 
-use super::{Count, ring};
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
+use super::ring;
+use crate::support::{Counted, block_on};
 
 fn past() -> Instant {
     Instant::now() - Duration::from_millis(1)
@@ -135,13 +116,13 @@ fn deadlines_that_are_past_give_what_is_there_and_no_more() {
 
 #[test]
 fn futures_that_are_dropped_lose_nothing() {
-    let count = Count::default();
+    let count = Counted::default();
     let (mut sender, [mut receiver]) = ring(1, 0);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(pin!(receiver.recv_async()).poll(&mut cx).is_pending());
-    sender.try_send(count.item(0)).unwrap();
+    sender.try_send(count.make(0)).unwrap();
     assert!(
-        pin!(sender.send_async(count.item(1)))
+        pin!(sender.send_async(count.make(1)))
             .poll(&mut cx)
             .is_pending()
     );
@@ -149,7 +130,7 @@ fn futures_that_are_dropped_lose_nothing() {
     assert!(pin!(sender.claim_async(1)).poll(&mut cx).is_pending());
     assert_eq!(block_on(receiver.recv_async()).unwrap().number, 0);
     assert!(pin!(receiver.drain_async(1)).poll(&mut cx).is_pending());
-    block_on(sender.send_async(count.item(2))).unwrap();
+    block_on(sender.send_async(count.make(2))).unwrap();
     assert_eq!(receiver.try_recv().unwrap().number, 2);
 }
 
