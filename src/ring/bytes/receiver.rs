@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use super::layout::{Begins, record_bytes};
 use super::shared::Shared;
+use crate::ring::handle::Handle;
+use crate::ring::side::Side;
 use crate::ring::{RecvError, RingStats};
 use crate::sync::atomic::Ordering;
 
@@ -295,6 +297,21 @@ impl Receiver {
     #[must_use]
     pub fn stats(&self) -> RingStats {
         self.shared.stats()
+    }
+}
+
+/// Ready when something is committed, if only padding, or the ring is closed and empty.
+impl Handle for Receiver {
+    fn side(&self) -> &Side {
+        &self.shared.receivers
+    }
+
+    fn is_ready(&self) -> bool {
+        let shared = &self.shared;
+        // After guards that were forgotten what lies at the head may be theirs: the next call tells.
+        self.cleared != self.head
+            || shared.memory.header(self.head).begins() != Begins::Nothing
+            || (shared.is_closed() && shared.tail() == self.head)
     }
 }
 
