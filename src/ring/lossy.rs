@@ -82,8 +82,6 @@
 //!   receiver: number, acquire │ words │ acquire fence │ number again: the same?
 //! ```
 
-use std::sync::Arc;
-
 pub use bytemuck::NoUninit;
 use crossbeam_utils::CachePadded;
 
@@ -95,6 +93,7 @@ pub use self::sender::Sender;
 use super::RingOptions;
 use super::side::Side;
 use crate::error::Result as RingboltResult;
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 mod cells;

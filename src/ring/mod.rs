@@ -5,6 +5,7 @@
 //! | [`spsc`] | one | one | the receiver |
 //! | [`mpsc`] | many | one | the receiver |
 //! | [`mpmc`] | many | many | one of the receivers |
+//! | [`broadcast`] | one, or many | many, that may follow each other | all of the receivers |
 //! | [`bytes::spsc`], [`bytes::mpsc`] | one, many | one | the receiver; items are records of bytes, of any length |
 //! | [`lossy`] | one | many | every receiver that is fast enough; others are told what they missed |
 //!
@@ -34,6 +35,7 @@
 //! Each ring's page says which of its calls are wait-free, lock-free, or neither. Sleeping and
 //! waking take a short lock, on the slow path alone.
 
+pub mod broadcast;
 pub mod bytes;
 mod forms;
 mod handle;

@@ -470,7 +470,8 @@ impl<T: Send> Handle for Receiver<T> {
     }
 
     fn is_ready(&self) -> bool {
-        self.shared.has_items() || self.shared.is_closed()
+        // Closed, with a claim that is not committed, is neither an item nor the end.
+        self.shared.has_items() || self.shared.tail.load() == (self.shared.taken(), true)
     }
 }
 

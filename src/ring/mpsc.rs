@@ -411,7 +411,8 @@ impl<T: Send> Handle for Receiver<T> {
     }
 
     fn is_ready(&self) -> bool {
-        self.shared.state(self.head).is_some() || self.shared.is_closed()
+        // Closed, with a claim that is not committed, is neither an item nor the end.
+        self.shared.state(self.head).is_some() || self.shared.tail.load() == (self.head, true)
     }
 }
 

@@ -56,6 +56,16 @@ pub struct Waits {
     pub sleeps: u64,
 }
 
+impl Waits {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            waits: self.waits + other.waits,
+            sleeps: self.sleeps + other.sleeps,
+        }
+    }
+}
+
 impl Side {
     pub(crate) fn new(strategy: WaitStrategy) -> Self {
         barrier::prepare();
@@ -97,10 +107,20 @@ impl Side {
         }
     }
 
-    /// Wakes everybody who sleeps here, after a change that is for each of them.
+    /// Wakes all who sleep here: each of them may get on. To be called after the change.
     #[inline]
     pub(crate) fn notify_each(&self) {
-        self.notify_reached(|| u64::MAX - 1);
+        // ORDERING: as in `notify`.
+        barrier::light();
+        self.notify_each_fenced();
+    }
+
+    /// [`Side::notify_each`] for a caller that has just passed a light barrier itself.
+    #[inline]
+    pub(crate) fn notify_each_fenced(&self) {
+        if self.waiters.any_fenced() {
+            self.waiters.wake_all();
+        }
     }
 
     /// Wakes everybody: the ring was closed.

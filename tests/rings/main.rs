@@ -1,5 +1,6 @@
 //! The rings, as their users meet them.
 
+mod broadcast;
 mod bytes;
 mod history;
 mod lossy;

@@ -5,7 +5,9 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringbolt::ring::{Ready, RecvError, Selector, WaitStrategy, Watch, lossy, spsc};
+use ringbolt::ring::{
+    Ready, RecvError, Selector, WaitStrategy, Watch, bytes, lossy, mpmc, mpsc, spsc,
+};
 
 use crate::support::{Calls, poll};
 
@@ -77,7 +79,7 @@ fn nothing_is_not_waited_for() {
 
 #[test]
 fn items_of_several_senders_come_through_one_selector() {
-    const ITEMS: u64 = 20_000;
+    const ITEMS: u64 = 4_000;
     for strategy in [
         WaitStrategy::Spin,
         WaitStrategy::SpinYield,
@@ -192,4 +194,86 @@ fn a_watch_calls_once_after_arming_and_not_when_it_said_false() {
     drop(sender);
     assert_eq!(calls.count(), 2, "the end counts");
     assert!(!receiver.arm(&waker));
+}
+
+#[test]
+fn rings_of_many_and_of_bytes_are_waited_for_as_well() {
+    let (many, mut one_in) = mpsc::ring::<u32>(1).unwrap();
+    let (all, all_in) = mpmc::ring::<u32>(1).unwrap();
+    let (mut bytes, mut bytes_in) = bytes::spsc::ring(1 << 10).unwrap();
+    let mut selector = Selector::new();
+    assert_eq!(selector.try_select(&[&one_in, &all_in, &bytes_in]), None);
+    assert_eq!(selector.try_select(&[&many]), Some(0));
+    assert_eq!(selector.try_select(&[&all]), Some(0));
+    many.send(1).unwrap();
+    assert_eq!(selector.select(&[&many, &one_in, &all_in, &bytes_in]), 1);
+    assert_eq!(one_in.try_recv(), Ok(1));
+    all.send(2).unwrap();
+    assert_eq!(selector.select(&[&all, &one_in, &all_in, &bytes_in]), 2);
+    assert_eq!(all_in.try_recv(), Ok(2));
+    bytes.try_send(b"three").unwrap();
+    assert_eq!(selector.select(&[&bytes_in]), 0);
+    assert_eq!(&*bytes_in.try_recv().unwrap(), b"three");
+    assert_eq!(selector.try_select(&[&one_in, &all_in, &bytes_in]), None);
+    drop((many, all, bytes));
+    let set: [&dyn Ready; 3] = [&one_in, &all_in, &bytes_in];
+    let mut closed = [0, 1, 2].map(|_| selector.select(&set));
+    closed.sort_unstable();
+    assert_eq!(closed, [0, 1, 2]);
+}
+
+#[test]
+fn a_selecting_future_that_is_dropped_passes_its_wake_up_to_a_sibling() {
+    let (sender, receiver) = mpmc::ring::<u32>(4).unwrap();
+    let sibling = receiver.clone();
+    let ((calls, waker), (sibling_calls, sibling_waker)) = (Calls::new(), Calls::new());
+    let mut selector = Selector::new();
+    let mut waiting = pin!(sibling.recv_async());
+    {
+        let handles: [&dyn Ready; 1] = [&receiver];
+        let mut future = pin!(selector.select_async(&handles));
+        assert!(poll(future.as_mut(), &waker).is_pending());
+        assert!(poll(waiting.as_mut(), &sibling_waker).is_pending());
+        sender.send(1).unwrap();
+        assert_eq!((calls.count(), sibling_calls.count()), (1, 0));
+    }
+    assert_eq!(sibling_calls.count(), 1);
+    assert_eq!(poll(waiting, &sibling_waker), Poll::Ready(Ok(1)));
+}
+
+/// Handles that were ready because the ring was closed, with nothing to say, kept a selector spinning.
+#[test]
+fn a_closed_ring_with_a_claim_inside_is_not_ready_until_that_is_committed() {
+    let (sender, mut receiver) = mpsc::ring::<u32>(2).unwrap();
+    let (other, other_in) = mpmc::ring::<u32>(2).unwrap();
+    let (bytes, mut bytes_in) = bytes::mpsc::ring(1 << 10).unwrap();
+    let mut selector = Selector::new();
+    let mut claim = sender.claim(1).unwrap();
+    claim.push(1);
+    let mut other_claim = other.claim(1).unwrap();
+    other_claim.push(2);
+    let bytes_claim = bytes.try_claim(8).unwrap();
+    receiver.close();
+    other_in.close();
+    bytes_in.close();
+    assert_eq!(receiver.try_recv(), Err(RecvError::Empty));
+    assert_eq!(other_in.try_recv(), Err(RecvError::Empty));
+    assert_eq!(bytes_in.try_recv().err(), Some(RecvError::Empty));
+    assert_eq!(
+        selector.try_select(&[&receiver, &other_in, &bytes_in]),
+        None
+    );
+    claim.commit();
+    assert_eq!(selector.select(&[&receiver, &other_in, &bytes_in]), 0);
+    other_claim.commit();
+    assert_eq!(selector.select(&[&receiver, &other_in, &bytes_in]), 1);
+    bytes_claim.commit();
+    assert_eq!(selector.select(&[&receiver, &other_in, &bytes_in]), 2);
+    assert_eq!(receiver.try_recv(), Ok(1));
+    assert_eq!(other_in.try_recv(), Ok(2));
+    assert_eq!(bytes_in.try_recv().unwrap().len(), 8);
+    for _ in 0..3 {
+        let named = selector.try_select(&[&receiver, &other_in, &bytes_in]);
+        assert!(named.is_some(), "all of them have the end to tell");
+    }
 }

@@ -1,13 +1,13 @@
 //! The receiving side.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::cells::Look;
 use super::{Drain, Missed, NoUninit, RecvError, Shared, Stats};
 use crate::ring::handle::Handle;
 use crate::ring::side::Side;
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
 /// A receiving side. A clone goes on from the same place, by itself.

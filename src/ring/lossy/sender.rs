@@ -1,10 +1,10 @@
 //! The sending side.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::{NoUninit, Receiver, Shared, Stats};
 use crate::ring::{Refused, SendError};
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
 /// The sending side. Not `Clone`: there is one.
