@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use ringbolt::ErrorKind;
 use ringbolt::ring::bytes::{Receiver, mpsc, spsc};
-use ringbolt::ring::{RecvError, Refused, RingOptions, RingStats, WaitStrategy};
+use ringbolt::ring::{Ready, RecvError, Refused, RingOptions, RingStats, Selector, WaitStrategy};
 
 /// The face that both senders have, for tests that hold for both.
 trait Sends: Send + Sized + 'static {
@@ -892,6 +892,39 @@ fn record_of(number: usize, index: usize) -> Vec<u8> {
     let mut record = payload(index, 1 + index * 13 % 97);
     record[0] = number as u8;
     record
+}
+
+#[test]
+fn handles_are_waited_for_together() {
+    let mut selector = Selector::new();
+    let (mut single, mut receiver) = spsc::ring(64).unwrap();
+    let (many, mut from_many) = mpsc::ring(64).unwrap();
+    let find = |selector: &mut Selector, handles: &[&dyn Ready]| selector.try_select(handles);
+    assert_eq!(find(&mut selector, &[&receiver, &from_many]), None);
+    assert_eq!(find(&mut selector, &[&receiver, &single]), Some(1));
+    for _ in 0..2 {
+        single.send(&[1; 24]).unwrap();
+        many.send(&[1; 24]).unwrap();
+    }
+    assert_eq!(find(&mut selector, &[&single, &many]), None);
+    assert_eq!(find(&mut selector, &[&receiver]), Some(0));
+    forget(receiver.try_recv().unwrap());
+    forget(receiver.try_recv().unwrap());
+    assert_eq!(find(&mut selector, &[&receiver]), Some(0), "to give back");
+    assert_eq!(receiver.try_recv().unwrap_err(), RecvError::Empty);
+    assert_eq!(find(&mut selector, &[&receiver]), None);
+    assert_eq!(find(&mut selector, &[&single, &many]), Some(0));
+    many.close();
+    assert_eq!(find(&mut selector, &[&many]), Some(0));
+    from_many.try_drain(9).unwrap().for_each(|_| ());
+    assert_eq!(find(&mut selector, &[&from_many]), Some(0), "to be told");
+    let open = many.try_claim(0).map(drop);
+    assert_eq!(open, Err(Refused::Closed));
+
+    let thread = std::thread::spawn(move || single.send(b"late").unwrap());
+    assert_eq!(selector.select(&[&receiver]), 0);
+    assert_eq!(*receiver.try_recv().unwrap(), *b"late");
+    thread.join().unwrap();
 }
 
 #[test]

@@ -9,7 +9,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
-use super::layout::{GRANULE_BYTES, HEADER_BYTES, Header};
+use super::layout::{GRANULE_BYTES, Header};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 #[cfg(ringbolt_loom)]
@@ -83,6 +83,7 @@ impl Memory {
         // ORDERING: pairs with the release in `commit`: all that was written of the record is seen,
         // and what was stored with `prepare` behind it.
         let header = Header(self.word(position).load(Ordering::Acquire));
+        self.look(position);
         #[cfg(ringbolt_loom)]
         if header.0 == 0 {
             // SAFETY: inside, by the mask. In the models threads take turns.
@@ -99,7 +100,7 @@ impl Memory {
     /// The place is the caller's claim, and complete; it is given up herewith.
     #[inline]
     pub(super) unsafe fn commit(&self, position: u64, header: Header) {
-        self.touch(position, HEADER_BYTES as usize);
+        self.look(position);
         // ORDERING: pairs with the acquire in `header`.
         self.word(position).store(header.0, Ordering::Release);
     }
@@ -111,7 +112,7 @@ impl Memory {
     /// The place is the caller's claim.
     #[inline]
     pub(super) unsafe fn prepare(&self, position: u64, header: Header) {
-        self.touch(position, HEADER_BYTES as usize);
+        self.look(position);
         // ORDERING: the commit that follows has the release.
         self.word(position).store(header.0, Ordering::Relaxed);
     }
@@ -199,7 +200,17 @@ impl Memory {
         return unsafe { &*self.at(position).cast::<AtomicU64>() };
     }
 
-    /// Tells the model of a write.
+    /// Tells the model of an atomic access to a header, which nobody may write otherwise meanwhile.
+    #[inline]
+    fn look(&self, position: u64) {
+        #[cfg(ringbolt_loom)]
+        self.granules_of(position, GRANULE_BYTES as usize, |granule| {
+            granule.with(|_| ())
+        });
+        let _ = position;
+    }
+
+    /// Tells the model of a write that is not atomic.
     #[inline]
     fn touch(&self, position: u64, len: usize) {
         #[cfg(ringbolt_loom)]

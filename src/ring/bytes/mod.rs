@@ -24,7 +24,8 @@
 //! - `len` and [`RingStats`] count bytes, headers and padding among them.
 //!
 //! Senders that wait are woken when there is room for what they need; those that need more sleep on. A
-//! sender that needs much may wait for as long as others take what becomes free.
+//! sender that needs much may wait for as long as others take what becomes free. In a
+//! [`Selector`](crate::ring::Selector) a sender is ready when the smallest record has room.
 //!
 //! Each ring's page says what is wait-free, what is lock-free, and what a stalled thread does to the
 //! others. No guard that is forgotten (`mem::forget`) makes the ring give wrong bytes, or the same

@@ -54,6 +54,8 @@ use super::forms::sending;
 use super::layout::{HEADER_BYTES, Header, padding_before, record_bytes};
 use super::shared::{CLOSED, Shared};
 use crate::error::Result as RingboltResult;
+use crate::ring::handle::Handle;
+use crate::ring::side::Side;
 use crate::ring::{Refused, RingOptions, RingStats};
 use crate::sync::atomic::{Ordering, spin_loop};
 
@@ -195,6 +197,17 @@ impl Sender {
     /// [`RecvError::Closed`]: crate::ring::RecvError::Closed
     pub fn close(&self) {
         self.shared.close();
+    }
+}
+
+/// Ready when there is room for the smallest record, or the ring is closed.
+impl Handle for Sender {
+    fn side(&self) -> &Side {
+        &self.shared.senders
+    }
+
+    fn is_ready(&self) -> bool {
+        self.shared.room() > 0 || self.is_closed()
     }
 }
 

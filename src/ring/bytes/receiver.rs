@@ -300,16 +300,18 @@ impl Receiver {
     }
 }
 
+/// Ready when something is committed, if only padding, or the ring is closed and empty.
 impl Handle for Receiver {
     fn side(&self) -> &Side {
         &self.shared.receivers
     }
 
     fn is_ready(&self) -> bool {
-        let next = self.shared.memory.header(self.head).begins();
-        // Closed, with a claim that is not committed, is neither a record nor the end.
-        !matches!(next, Begins::Nothing)
-            || self.shared.is_closed() && self.shared.tail() == self.head
+        let shared = &self.shared;
+        // After guards that were forgotten what lies at the head may be theirs: the next call tells.
+        self.cleared != self.head
+            || shared.memory.header(self.head).begins() != Begins::Nothing
+            || (shared.is_closed() && shared.tail() == self.head)
     }
 }
 

@@ -131,7 +131,7 @@ impl Shared {
         self.tail().wrapping_sub(head).min(self.capacity()) as usize
     }
 
-    /// Bytes that senders might find free, as the receiver sees it: rather too many than too few.
+    /// Bytes that senders might find free; the receiver sees rather too many than too few.
     pub(super) fn room(&self) -> u64 {
         self.capacity() - self.len() as u64
     }

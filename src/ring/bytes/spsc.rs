@@ -45,6 +45,8 @@ use super::forms::sending;
 use super::layout::{HEADER_BYTES, Header, padding_before, record_bytes};
 use super::shared::Shared;
 use crate::error::Result as RingboltResult;
+use crate::ring::handle::Handle;
+use crate::ring::side::Side;
 use crate::ring::{Refused, RingOptions, RingStats};
 use crate::sync::atomic::Ordering;
 
@@ -203,21 +205,25 @@ impl Sender {
         // ORDERING: the commit that follows has the release: a receiver that is behind a record sees a
         // tail that is too.
         self.shared.tail.position.store(end, Ordering::Relaxed);
-        self.take_back();
+        if self.claimed != end {
+            self.give_up_from(end);
+        }
     }
 
     /// Gives up what is claimed and not committed.
     #[inline]
     fn take_back(&mut self) {
         if self.claimed != self.tail {
-            self.clear_claimed();
+            // Where the receiver may be looking, at the tail, nothing was written.
+            self.give_up_from(self.tail.wrapping_add(HEADER_BYTES));
         }
     }
 
     #[cold]
-    fn clear_claimed(&mut self) {
-        // SAFETY: claimed, never committed; its guard is gone, or is giving it up.
-        unsafe { self.shared.memory.clear(self.tail, self.claimed) };
+    fn give_up_from(&mut self, position: u64) {
+        // SAFETY: claimed, never committed; its guard is gone, or is giving it up. The receiver looks at
+        // nothing behind the tail that it knows, which lies before.
+        unsafe { self.shared.memory.clear(position, self.claimed) };
         self.claimed = self.tail;
     }
 
@@ -227,6 +233,17 @@ impl Sender {
     /// [`RecvError::Closed`]: crate::ring::RecvError::Closed
     pub fn close(&self) {
         self.shared.close();
+    }
+}
+
+/// Ready when there is room for the smallest record, or the ring is closed.
+impl Handle for Sender {
+    fn side(&self) -> &Side {
+        &self.shared.senders
+    }
+
+    fn is_ready(&self) -> bool {
+        self.shared.room() > 0 || self.is_closed()
     }
 }
 
