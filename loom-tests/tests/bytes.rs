@@ -371,7 +371,9 @@ fn a_batch_of_many_is_seen_all_or_none() {
             }
         }
         assert!(seen == [1, 2, 9] || seen == [9, 1, 2], "{seen:?}");
-        drop(threads.map(|thread| thread.join().unwrap()));
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }
 
@@ -419,7 +421,9 @@ fn what_senders_left_is_there_when_the_last_one_goes() {
             );
         }
         assert_eq!(receiver.try_recv().unwrap_err(), RecvError::Closed);
-        drop(threads.map(|thread| thread.join().unwrap()));
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }
 
@@ -433,7 +437,9 @@ fn a_receiver_that_goes_tells_those_asleep() {
             thread::spawn(move || assert_eq!(sender.send(&[0; 8]), Err(Refused::Closed)))
         });
         drop(receiver);
-        drop(threads.map(|thread| thread.join().unwrap()));
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }
 
