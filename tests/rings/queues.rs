@@ -395,6 +395,36 @@ macro_rules! queue {
     };
 }
 
+/// A fill that panics midway has pushed what came before; a drain shows the rest in place.
+#[test]
+fn batches_of_one_sender_are_slices() {
+    for first in FIRSTS {
+        let items = Counted::default();
+        let options = RingOptions::new(4).starting_at(first);
+        let (mut sender, mut receiver) = options.spsc().unwrap();
+        let mut claim = sender.try_claim(4).unwrap();
+        let panics = |n| {
+            if n == 2 {
+                panic!("no item")
+            } else {
+                items.make(n)
+            }
+        };
+        assert!(quietly(|| claim.fill((0..4).map(panics))).is_err());
+        assert_eq!((claim.room(), items.alive()), (2, 2));
+        assert_eq!(claim.fill((2..9).map(|n| items.make(n))), 2);
+        claim.commit();
+        let mut drain = receiver.try_drain(4).unwrap();
+        assert_eq!(drain.next().unwrap().number, 0);
+        let (run, wrapped) = drain.as_slices();
+        let numbers: Vec<_> = run.iter().chain(wrapped).map(|item| item.number).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!(items.alive(), 3);
+        drop(drain);
+        assert_eq!(items.alive(), 0);
+    }
+}
+
 queue!(spsc);
 queue!(mpsc);
 queue!(mpmc);
