@@ -562,15 +562,18 @@ fn the_last_of_two_senders_closes_behind_what_both_sent() {
         let (sender, mut receiver) = many::<u64>(2);
         let sending = [sender.clone(), sender]
             .map(|mut sender| thread::spawn(move || sender.try_send(7).unwrap()));
+        // Without yields: what was seen as empty before one would have to be seen anew after it.
         let mut seen = 0;
-        loop {
+        for _ in 0..4 {
             match receiver.try_recv() {
                 Ok(_item) => seen += 1,
-                Err(RecvError::Empty) => thread::yield_now(),
-                Err(_closed) => break,
+                Err(RecvError::Empty) => {}
+                Err(_closed) => {
+                    assert_eq!(seen, 2);
+                    break;
+                }
             }
         }
-        assert_eq!(seen, 2);
         for sending in sending {
             sending.join().unwrap();
         }

@@ -166,8 +166,8 @@ impl<T> Shared<T> {
     /// Wakes whoever may get on now that a receiver has passed some places.
     #[inline]
     pub(super) fn passed(&self, station: &Station) {
-        // ORDERING: pairs with the heavy one in `leave`: either whom to tell is seen as it is now,
-        // or those who are told by the leaving receiver see the new place.
+        // ORDERING: pairs with the heavy one in `Side::register_for`: either the sleeper sees the new
+        // place when it looks again, or it is seen here, and before it whom to tell.
         barrier::light();
         // All that wait there: the first sender in line may need more than there is for the second.
         self.side(station.tells()).notify_each_fenced();
@@ -209,7 +209,8 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn close(&self) {
-        // ORDERING: pairs with the acquire in `is_closed_acquire`.
+        // ORDERING: pairs with the acquire in `is_closed_acquire`. No model kills the release: the light
+        // barrier that follows whatever was sent is a fence in the models, and not elsewhere.
         self.closed.store(true, Ordering::Release);
         self.wake_all();
     }
@@ -235,9 +236,8 @@ impl<T> Shared<T> {
     /// A receiver is gone: those who follow it follow what it followed, from now on.
     pub(super) fn leave(&self, station: &StationRef) {
         self.topology.lock().leave(station);
-        // ORDERING: pairs with the light one in `passed`. Where the kernel refuses its part those who
-        // sleep look again soon by themselves.
-        let _ = barrier::heavy();
+        // Whoever slept looks again, and registers behind the change if that is in vain: those whom it
+        // waits for now know by then that they are to tell it, see `passed`.
         self.wake_all();
         self.receiver_went();
     }

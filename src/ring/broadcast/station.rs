@@ -122,7 +122,7 @@ impl Topology {
         station
     }
 
-    /// Takes a receiver out. The caller must pass a heavy barrier and then wake everybody.
+    /// Takes a receiver out. The caller must wake everybody afterwards.
     pub(super) fn leave(&mut self, station: &StationRef) {
         // ORDERING: pairs with the acquire in `seen`.
         station.gone.store(true, Ordering::Release);
