@@ -143,6 +143,22 @@ fn a_quick_bench_measures_every_row() {
 }
 
 #[test]
+fn a_quick_bench_of_the_rings_measures_every_row() {
+    let folder = Folder::new();
+    let args = "bench ring --quick --json";
+    let report: serde_json::Value =
+        serde_json::from_slice(&expect(folder.path(), args, b"", 0)).unwrap();
+    let measures = report["measures"].as_array().unwrap();
+    for measure in measures {
+        assert!(measure["median"].is_number(), "{measure}");
+    }
+    let of = |name: &str| measures.iter().filter(|m| m["name"] == name).count();
+    assert!(of("throughput") > 20 && of("idle") == 1);
+    let sleeping = &report["latencies"]["spsc at 1 k/s, sleeping"];
+    assert!(sleeping["count"].as_u64().unwrap() > 0, "{report}");
+}
+
+#[test]
 fn a_bench_where_nothing_can_be_written_says_what_to_do() {
     let folder = Folder::new();
     let output = run(&folder.log(), "bench log --quick --dir DIR");

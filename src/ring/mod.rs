@@ -6,6 +6,8 @@
 //! | [`mpsc`] | many | one | the receiver |
 //! | [`mpmc`] | many | many | one of the receivers |
 //! | [`broadcast`] | one, or many | many, that may follow each other | all of the receivers |
+//! | [`bytes::spsc`], [`bytes::mpsc`] | one, many | one | the receiver; items are records of bytes, of any length |
+//! | [`lossy`] | one | many | every receiver that is fast enough; others are told what they missed |
 //!
 //! # One vocabulary
 //!
@@ -22,6 +24,9 @@
 //! | end it | `close()` on either side, or drop all handles of one: sending is refused, what is inside can still be received |
 //! | look | `len()`, `capacity()`, `stats()` |
 //!
+//! [`select`] waits on several rings at once; [`ReadyFd`] and [`Watch`] tie a ring to someone's own
+//! event loop.
+//!
 //! A ring holds a number of items, rounded up to a power of two. How its threads wait is a
 //! [`WaitStrategy`], set with [`RingOptions`].
 //!
@@ -31,19 +36,32 @@
 //! waking take a short lock, on the slow path alone.
 
 pub mod broadcast;
+pub mod bytes;
 mod forms;
+mod handle;
+pub mod lossy;
 pub mod mpmc;
 pub mod mpsc;
 mod multi;
 mod options;
 mod outcome;
+mod ready_fd;
+pub mod select;
 mod side;
 mod slots;
 pub mod spsc;
+#[cfg(any(test, ringbolt_loom))]
+#[doc(hidden)]
+pub mod tokens;
+mod watch;
+mod words;
 
 pub use options::{RingOptions, WaitStrategy};
 pub use outcome::{RecvError, Refused, SendError};
+pub use ready_fd::ReadyFd;
+pub use select::{Ready, Selector};
 pub use side::Waits;
+pub use watch::Watch;
 
 /// What a ring has been through, and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

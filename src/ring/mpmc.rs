@@ -47,6 +47,7 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 use super::forms::{looking, receiving, sending};
+use super::handle::Handle;
 pub use super::multi::Claim;
 use super::multi::{Backoff, Place, Slot, State, Tail, after, distance, first_lap, first_place};
 use super::side::Side;
@@ -450,6 +451,27 @@ impl<T> Drop for Shared<T> {
             place: head,
             left: distance(head, tail) as usize,
         });
+    }
+}
+
+impl<T: Send> Handle for Sender<T> {
+    fn side(&self) -> &Side {
+        &self.shared.senders
+    }
+
+    fn is_ready(&self) -> bool {
+        self.shared.has_room() || self.shared.is_closed()
+    }
+}
+
+impl<T: Send> Handle for Receiver<T> {
+    fn side(&self) -> &Side {
+        &self.shared.receivers
+    }
+
+    fn is_ready(&self) -> bool {
+        // Closed, with a claim that is not committed, is neither an item nor the end.
+        self.shared.has_items() || self.shared.tail.load() == (self.shared.taken(), true)
     }
 }
 

@@ -42,6 +42,7 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 use super::forms::{looking, receiving, sending};
+use super::handle::Handle;
 pub use super::multi::Claim;
 use super::multi::{Backoff, Place, Slot, State, Tail, after, distance, first_lap};
 use super::side::Side;
@@ -391,6 +392,27 @@ impl<T> Drop for Shared<T> {
             .filter(|place| self.state(*place) == Some(State::Full));
         // SAFETY: nobody else is there any more, and each is read once.
         drop_all(full.map(|place| unsafe { self.slots.at(place).read() }));
+    }
+}
+
+impl<T: Send> Handle for Sender<T> {
+    fn side(&self) -> &Side {
+        &self.shared.senders
+    }
+
+    fn is_ready(&self) -> bool {
+        self.shared.has_room() || self.shared.is_closed()
+    }
+}
+
+impl<T: Send> Handle for Receiver<T> {
+    fn side(&self) -> &Side {
+        &self.shared.receivers
+    }
+
+    fn is_ready(&self) -> bool {
+        // Closed, with a claim that is not committed, is neither an item nor the end.
+        self.shared.state(self.head).is_some() || self.shared.tail.load() == (self.head, true)
     }
 }
 

@@ -33,9 +33,9 @@ const LOOKS: u32 = 64;
 /// How long a sleep may last where the kernel refuses its part of the fence.
 const SLEEP_UNFENCED: Duration = Duration::from_millis(1);
 
-/// The side.
+/// The side. Public in name only: the module is private, and so is all that it can do.
 #[derive(Debug)]
-pub(crate) struct Side {
+pub struct Side {
     /// On lines of its own: the other side looks at it after each of its changes.
     waiters: CachePadded<Waiters>,
     strategy: WaitStrategy,
@@ -96,6 +96,17 @@ impl Side {
         }
     }
 
+    /// Wakes all who sleep here and need no more than `reached` gives, which is only asked while
+    /// somebody sleeps. To be called after the change.
+    #[inline]
+    pub(crate) fn notify_reached(&self, reached: impl FnOnce() -> u64) {
+        // ORDERING: as in `notify`.
+        barrier::light();
+        if self.waiters.any_fenced() {
+            self.waiters.wake_fenced(reached());
+        }
+    }
+
     /// Wakes all who sleep here: each of them may get on. To be called after the change.
     #[inline]
     pub(crate) fn notify_each(&self) {
@@ -127,8 +138,14 @@ impl Side {
     /// The same for one who needs `need` places at once.
     fn register_for(&self, need: u64, waker: Waker) -> (Key, bool) {
         let key = self.waiters.register(need, waker);
-        // ORDERING: pairs with the light one in `notify`.
+        // ORDERING: the heavy one pairs with the light one in `notify`.
         (key, barrier::heavy())
+    }
+
+    /// [`Side::register`] for one who registers in several places, and passes the heavy barrier
+    /// behind the last.
+    pub(crate) fn enlist(&self, waker: Waker) -> Key {
+        self.waiters.register(1, waker)
     }
 
     /// Takes a registration back; says whether it still stood. If not, a wake-up was spent on it.
@@ -153,16 +170,29 @@ impl Side {
         &self,
         need: u64,
         deadline: Option<Instant>,
-        mut attempt: impl FnMut() -> Option<R>,
+        attempt: impl FnMut() -> Option<R>,
         more: impl Fn() -> bool,
+    ) -> Option<R> {
+        self.block_by(deadline, attempt, |attempt| {
+            self.sleep(need, deadline, attempt, more)
+        })
+    }
+
+    /// [`Side::block`] for one who sleeps elsewhere: `sleep` goes on once spinning did not help.
+    pub(crate) fn block_by<R, A: FnMut() -> Option<R>>(
+        &self,
+        deadline: Option<Instant>,
+        mut attempt: A,
+        sleep: impl FnOnce(A) -> Option<R>,
     ) -> Option<R> {
         self.waits.fetch_add(1, Ordering::Relaxed);
         match self.strategy {
             WaitStrategy::Spin => spin(deadline, attempt, spin_loop),
             WaitStrategy::SpinYield => spin(deadline, attempt, yield_now),
-            WaitStrategy::SpinPark => self
-                .spin_a_while(deadline, &mut attempt)
-                .or_else(|| self.sleep(need, deadline, attempt, more)),
+            WaitStrategy::SpinPark => self.spin_a_while(deadline, &mut attempt).or_else(|| {
+                self.sleeps.fetch_add(1, Ordering::Relaxed);
+                sleep(attempt)
+            }),
         }
     }
 
@@ -196,7 +226,6 @@ impl Side {
         more: impl Fn() -> bool,
     ) -> Option<R> {
         let parker = Parker::new();
-        self.sleeps.fetch_add(1, Ordering::Relaxed);
         loop {
             let (key, fenced) = self.register_for(need, parker.waker());
             let value = attempt();
@@ -312,7 +341,8 @@ fn spin<R>(
     }
 }
 
-fn soon(deadline: Option<Instant>) -> Option<Instant> {
+/// When to look again where the kernel refuses its part of the fence.
+pub(crate) fn soon(deadline: Option<Instant>) -> Option<Instant> {
     let soon = Instant::now() + SLEEP_UNFENCED;
     Some(deadline.map_or(soon, |at| at.min(soon)))
 }

@@ -12,18 +12,8 @@ impl<S> Slots<S> {
     /// `capacity` slots, a power of two; `make` gets each one's index.
     pub(crate) fn new(capacity: usize, make: impl FnMut(usize) -> S) -> Result<Self> {
         debug_assert!(capacity.is_power_of_two());
-        let mut slots = Vec::new();
-        slots.try_reserve_exact(capacity).map_err(|_| {
-            let bytes = capacity as u128 * size_of::<S>() as u128;
-            Error::new(
-                ErrorKind::OverBudget,
-                format!("there is no memory for a ring of {bytes} bytes"),
-            )
-        })?;
-        slots.extend((0..capacity).map(make));
-        Ok(Self {
-            slots: slots.into_boxed_slice(),
-        })
+        let slots = allocate(capacity, make)?;
+        Ok(Self { slots })
     }
 
     #[inline]
@@ -56,29 +46,48 @@ impl<S> Slots<S> {
     }
 
     /// Says that the places from this one on will be written: asks the processor for a line some
-    /// way ahead, because the store itself would wait for the other side's copy of it.
+    /// way ahead.
     #[inline]
     pub(crate) fn will_write(&self, place: u64) {
         const AHEAD_BYTES: usize = 256;
         let ahead = AHEAD_BYTES / size_of::<S>().max(1);
-        let place = place.wrapping_add(ahead as u64);
-        #[cfg(all(target_arch = "x86_64", not(ringbolt_loom)))]
-        {
-            let slot: *const S = self.at(place);
-            // SAFETY: a prefetch is a hint: it touches neither memory nor flags, whatever the
-            // address. (The intrinsic would fetch the line for reading only, unless the whole crate
-            // is built for processors that are known to have this instruction; the others ignore it.)
-            unsafe {
-                core::arch::asm!(
-                    "prefetchw [{slot}]",
-                    slot = in(reg) slot,
-                    options(nostack, preserves_flags, readonly)
-                );
-            }
-        }
-        #[cfg(not(all(target_arch = "x86_64", not(ringbolt_loom))))]
-        let _ = place;
+        will_write(self.at(place.wrapping_add(ahead as u64)));
     }
+}
+
+/// Memory for `count` of something; `make` gets each one's index.
+pub(crate) fn allocate<S>(count: usize, make: impl FnMut(usize) -> S) -> Result<Box<[S]>> {
+    let mut slots = Vec::new();
+    slots.try_reserve_exact(count).map_err(|_| {
+        let bytes = count as u128 * size_of::<S>() as u128;
+        Error::new(
+            ErrorKind::OverBudget,
+            format!("there is no memory for a ring of {bytes} bytes"),
+        )
+    })?;
+    slots.extend((0..count).map(make));
+    Ok(slots.into_boxed_slice())
+}
+
+/// Asks the processor for a line that will be written soon: the store itself would wait for the
+/// other side's copy of it.
+#[inline]
+pub(crate) fn will_write<S>(slot: &S) {
+    #[cfg(all(target_arch = "x86_64", not(ringbolt_loom)))]
+    {
+        // SAFETY: a prefetch is a hint: it touches neither memory nor flags, whatever the address.
+        // (The intrinsic would fetch the line for reading only, unless the whole crate is built for
+        // processors that are known to have this instruction; the others ignore it.)
+        unsafe {
+            core::arch::asm!(
+                "prefetchw [{slot}]",
+                slot = in(reg) slot,
+                options(nostack, preserves_flags, readonly)
+            );
+        }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(ringbolt_loom))))]
+    let _ = slot;
 }
 
 /// Drops all items of an iterator, also those behind one whose drop panics.

@@ -40,6 +40,7 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 use super::forms::{looking, receiving, sending};
+use super::handle::Handle;
 use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
@@ -292,6 +293,29 @@ impl<T> Receiver<T> {
     }
 }
 
+impl<T: Send> Handle for Sender<T> {
+    fn side(&self) -> &Side {
+        &self.shared.senders
+    }
+
+    fn is_ready(&self) -> bool {
+        // ORDERING: relaxed: whoever goes on because of it looks again.
+        let head = self.shared.head.load(Ordering::Relaxed);
+        self.tail.wrapping_sub(head) < self.shared.slots.capacity() || self.is_closed()
+    }
+}
+
+impl<T: Send> Handle for Receiver<T> {
+    fn side(&self) -> &Side {
+        &self.shared.receivers
+    }
+
+    fn is_ready(&self) -> bool {
+        // ORDERING: relaxed: whoever goes on because of it looks again.
+        self.shared.tail.load(Ordering::Relaxed) != self.head || self.is_closed()
+    }
+}
+
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.shared.close();
@@ -456,12 +480,21 @@ impl<T> Claim<'_, T> {
         let before = self.filled;
         let first = self.sender.tail.wrapping_add(before as u64);
         let (run, wrapped) = self.sender.shared.slots.runs(first, self.room());
-        // The slots come first: an item that finds none stays where it is.
-        for (slot, item) in run.iter().chain(wrapped).zip(items) {
-            // SAFETY: the place is claimed, and empty.
-            slot.with_mut(|slot| unsafe { (*slot).write(item) });
-            self.filled += 1;
+        let mut items = items.into_iter();
+        // The slots come first: an item that finds none stays where it is. What is filled is counted
+        // at the end, or when an item panics, so that many are one copy.
+        let mut filled = OnDrop {
+            count: 0,
+            total: &mut self.filled,
+        };
+        for run in [run, wrapped] {
+            for (slot, item) in run.iter().zip(items.by_ref()) {
+                // SAFETY: the place is claimed, and empty.
+                slot.with_mut(|slot| unsafe { (*slot).write(item) });
+                filled.count += 1;
+            }
         }
+        drop(filled);
         self.filled - before
     }
 
@@ -476,6 +509,19 @@ impl<T> Claim<'_, T> {
     fn send_one(mut self, item: T) {
         self.push(item);
         self.commit();
+    }
+}
+
+/// Adds a count to a total when it goes.
+struct OnDrop<'a> {
+    count: usize,
+    total: &'a mut usize,
+}
+
+impl Drop for OnDrop<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.total += self.count;
     }
 }
 
@@ -512,6 +558,25 @@ impl<T> Iterator for Drain<'_, T> {
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
+    }
+}
+
+#[cfg(not(ringbolt_loom))]
+impl<T> Drain<'_, T> {
+    /// The items that are left, in place and in order: those up to the end of the ring's memory, and
+    /// those that wrapped around.
+    #[must_use]
+    #[inline]
+    pub fn as_slices(&self) -> (&[T], &[T]) {
+        let slots = &self.receiver.shared.slots;
+        let (run, wrapped) = slots.runs(self.place, self.left);
+        let items = |run: &[UnsafeCell<MaybeUninit<T>>]| {
+            // SAFETY: the places were found full and taken for this drain, which has not read them
+            // yet; nobody writes to them while it is borrowed. The cell has the layout of its
+            // contents, and these that of an item.
+            unsafe { std::slice::from_raw_parts(run.as_ptr().cast::<T>(), run.len()) }
+        };
+        (items(run), items(wrapped))
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) type UnsafeCell<T> = loom::cell::UnsafeCell<T>;
 /// A loom-switchable `UnsafeCell`.
 #[cfg(not(ringbolt_loom))]
 #[derive(Debug)]
+#[repr(transparent)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
 #[cfg(not(ringbolt_loom))]

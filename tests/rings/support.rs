@@ -1,7 +1,7 @@
 //! What the rings' tests share.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -48,31 +48,18 @@ impl Drop for Item {
     }
 }
 
-/// Wakes a thread, and counts how often.
-pub(crate) struct Alarm {
-    thread: Thread,
-    pub(crate) rung: AtomicUsize,
-}
-
-impl Alarm {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            thread: thread::current(),
-            rung: AtomicUsize::new(0),
-        })
-    }
-}
+/// Wakes a thread.
+struct Alarm(Thread);
 
 impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
-        self.rung.fetch_add(1, Ordering::SeqCst);
-        self.thread.unpark();
+        self.0.unpark();
     }
 }
 
 /// The smallest executor.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Alarm::new());
+    let waker = Waker::from(Arc::new(Alarm(thread::current())));
     let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -82,10 +69,28 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Polls once.
-pub(crate) fn poll_once<F: Future>(
-    future: std::pin::Pin<&mut F>,
-    waker: &Waker,
-) -> Poll<F::Output> {
+/// A waker that counts its calls.
+#[derive(Debug, Default)]
+pub(crate) struct Calls(AtomicUsize);
+
+impl Calls {
+    pub(crate) fn new() -> (Arc<Self>, Waker) {
+        let calls = Arc::new(Self::default());
+        (Arc::clone(&calls), Waker::from(calls))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Polls a future once.
+pub(crate) fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(waker))
 }

@@ -1,4 +1,4 @@
-//! `ringbolt bench log`: the log beside the raw disk and the bare machine, in the same run.
+//! `ringbolt bench`: the rings beside a channel (see [`ring`]), and the log beside the raw disk and the bare machine, in the same run.
 //!
 //! Every figure is a ratio: the log's rounds alternate with rounds of what it is held against, so
 //! that a disk or a machine that drifts does so for both. Absolute figures stand beside for reading.
@@ -16,6 +16,7 @@ pub(crate) mod probe;
 mod raw;
 mod read;
 pub(crate) mod report;
+mod ring;
 mod sync;
 
 use std::io::{self, IsTerminal, Write};
@@ -35,7 +36,7 @@ use context::{Bench, Machine, Scale};
 use hiccup::HiccupMeter;
 use report::{Measure, MeasureJson, PercentilesJson};
 
-/// Measure the log beside the raw disk.
+/// Measure the log beside the raw disk, the rings beside a channel.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -45,6 +46,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Log(LogBench),
+    Ring(ring::RingBench),
     #[command(hide = true)]
     Probe(probe::Args),
 }
@@ -143,6 +145,7 @@ impl Name {
 pub(crate) fn run(args: &Args) -> Done {
     match &args.command {
         Command::Log(args) => run_log(args),
+        Command::Ring(args) => ring::run(args),
         Command::Probe(args) => probe::run(args),
     }
 }

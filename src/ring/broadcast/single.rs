@@ -105,14 +105,14 @@ impl<T> Sender<T> {
                 Err(_gone) => settle(&mut self.leaves),
             }
         }
-        // All receivers are gone: that closes the ring.
+        // All receivers are gone. That closes the ring.
     }
 
     #[cold]
     fn refused(&self, count: usize) -> Refused {
         if count as u64 > self.shared.capacity() {
             Refused::TooLarge
-        } else if self.shared.is_closed() {
+        } else if self.shared.is_closed() || self.leaves.is_empty() {
             Refused::Closed
         } else {
             Refused::Full

@@ -1,0 +1,47 @@
+//! flume: a bounded channel.
+
+use flume::{Receiver, Sender};
+
+use super::clones;
+use crate::item::Item;
+use crate::queue::{BlockingRx, BlockingTx, Queue, Rx, Tx};
+
+pub struct Flume;
+
+impl<T: Item> Queue<T> for Flume {
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open(capacity: usize, producers: usize, consumers: usize) -> (Vec<Self::Tx>, Vec<Self::Rx>) {
+        let (tx, rx) = flume::bounded(capacity);
+        (clones(tx, producers), clones(rx, consumers))
+    }
+}
+
+impl<T: Item> Tx<T> for Sender<T> {
+    #[inline(always)]
+    fn try_put(&mut self, make: impl FnOnce() -> T) -> bool {
+        self.try_send(make()).is_ok()
+    }
+}
+
+impl<T: Item> Rx<T> for Receiver<T> {
+    #[inline(always)]
+    fn try_take(&mut self, each: impl FnOnce(&T)) -> bool {
+        self.try_recv().map(|item| each(&item)).is_ok()
+    }
+}
+
+impl<T: Item> BlockingTx<T> for Sender<T> {
+    #[inline(always)]
+    fn put(&mut self, item: T) -> bool {
+        self.send(item).is_ok()
+    }
+}
+
+impl<T: Item> BlockingRx<T> for Receiver<T> {
+    #[inline(always)]
+    fn take(&mut self, each: impl FnOnce(&T)) -> bool {
+        self.recv().map(|item| each(&item)).is_ok()
+    }
+}
