@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crossbeam_utils::CachePadded;
 
-use super::station::{SharedTopology, Station, StationRef, Topology, Waiting};
+use super::station::{SharedTopology, Station, StationRef, Topology};
 use crate::error::Result;
 use crate::ring::side::Side;
 use crate::ring::slots::{Slots, drop_all};
@@ -32,17 +32,19 @@ pub(super) struct Shared<T> {
     closed: AtomicBool,
     /// Whether any place was ever abandoned.
     holed: AtomicBool,
+    /// Whether receivers that were made to follow others follow the senders by now.
+    has_orphans: AtomicBool,
     senders_left: AtomicU32,
     receivers_left: AtomicU32,
     /// Of a ring with one sender: before which place it has dropped the items of the round before.
     /// Written when it goes.
     pub(super) cleared: AtomicU64,
     pub(super) topology: SharedTopology,
-    /// Those who wait for receivers to pass: the senders, and receivers that follow receivers.
+    /// Those who wait for receivers to pass: the senders, and receivers that were made to follow others.
     pub(super) senders: Side,
     followers: Side,
-    /// Those who wait for items to be sent: receivers that follow the senders.
-    pub(super) receivers: Side,
+    /// Those who wait for items to be sent: the other receivers.
+    receivers: Side,
     /// The first place that is not published (one sender) or not claimed (many senders).
     pub(super) tail: CachePadded<AtomicU64>,
 }
@@ -79,6 +81,7 @@ impl<T> Shared<T> {
             first: options.first,
             closed: AtomicBool::new(false),
             holed: AtomicBool::new(false),
+            has_orphans: AtomicBool::new(false),
             senders_left: AtomicU32::new(1),
             // The builder counts until it is done.
             receivers_left: AtomicU32::new(1),
@@ -170,16 +173,30 @@ impl<T> Shared<T> {
         // place when it looks again, or it is seen here, and before it whom to tell.
         barrier::light();
         // All that wait there: the first sender in line may need more than there is for the second.
-        self.side(station.tells()).notify_each_fenced();
+        if station.is_followed() {
+            self.followers.notify_each_fenced();
+        } else {
+            self.senders.notify_each_fenced();
+        }
     }
 
-    /// Where those wait.
+    /// Wakes whoever may get on now that something was published.
     #[inline]
-    pub(super) fn side(&self, waiting: Waiting) -> &Side {
-        match waiting {
-            Waiting::Senders => &self.senders,
-            Waiting::Receivers => &self.receivers,
-            Waiting::Followers => &self.followers,
+    pub(super) fn published(&self) {
+        // ORDERING: as in `passed`.
+        barrier::light();
+        self.receivers.notify_each_fenced();
+        if self.has_orphans.load(Ordering::Relaxed) {
+            self.followers.notify_each_fenced();
+        }
+    }
+
+    /// Where a receiver waits, for as long as it lives.
+    pub(super) fn side_of(&self, station: &Station) -> &Side {
+        if station.is_follower() {
+            &self.followers
+        } else {
+            &self.receivers
         }
     }
 
@@ -235,7 +252,10 @@ impl<T> Shared<T> {
 
     /// A receiver is gone: those who follow it follow what it followed, from now on.
     pub(super) fn leave(&self, station: &StationRef) {
-        self.topology.lock().leave(station);
+        let mut topology = self.topology.lock();
+        let has_orphans = topology.leave(station);
+        self.has_orphans.store(has_orphans, Ordering::Relaxed);
+        drop(topology);
         // Whoever slept looks again, and registers behind the change if that is in vain: those whom it
         // waits for now know by then that they are to tell it, see `passed`.
         self.wake_all();
