@@ -296,11 +296,14 @@ fn items_are_dropped_once_whoever_goes_last() {
         let (mut sender, [mut receiver]) = ring(1);
         sender.try_send(counted.make()).unwrap();
         let made = counted.clone();
-        // Written over the first, inside, or refused.
-        let sending = thread::spawn(move || sender.try_send(made.make()).is_ok());
+        let sending = thread::spawn(move || {
+            // Written over the first, inside, or refused.
+            let _ = sender.try_send(made.make());
+            sender
+        });
         let _ = receiver.try_recv().map(drop);
         drop(receiver);
-        sending.join().unwrap();
+        drop(sending.join().unwrap());
         counted.assert_all_dropped();
     });
 }

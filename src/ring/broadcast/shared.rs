@@ -243,11 +243,14 @@ impl<T> Shared<T> {
         self.receivers_left.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A receiver, or what counted as one, is gone. The last one closes the ring.
-    pub(super) fn receiver_went(&self) {
-        if self.receivers_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+    /// A receiver, or what counted as one, is gone. The last one closes the ring; says whether it
+    /// did.
+    pub(super) fn receiver_went(&self) -> bool {
+        let was_last = self.receivers_left.fetch_sub(1, Ordering::Relaxed) == 1;
+        if was_last {
             self.close();
         }
+        was_last
     }
 
     /// A receiver is gone: those who follow it follow what it followed, from now on.
@@ -258,8 +261,9 @@ impl<T> Shared<T> {
         drop(topology);
         // Whoever slept looks again, and registers behind the change if that is in vain: those whom it
         // waits for now know by then that they are to tell it, see `passed`.
-        self.wake_all();
-        self.receiver_went();
+        if !self.receiver_went() {
+            self.wake_all();
+        }
     }
 
     pub(super) fn sender_came(&self) {
