@@ -100,3 +100,24 @@ pub(crate) fn drop_all(items: impl Iterator) {
     }
     Rest(items).0.by_ref().for_each(drop);
 }
+
+/// Counts apart, and adds the count to a total when it goes, also if that is because of a panic: many
+/// that are counted so are one copy.
+pub(crate) struct CountOnDrop<'a> {
+    pub(crate) count: usize,
+    total: &'a mut usize,
+}
+
+impl<'a> CountOnDrop<'a> {
+    #[inline]
+    pub(crate) fn new(total: &'a mut usize) -> Self {
+        Self { count: 0, total }
+    }
+}
+
+impl Drop for CountOnDrop<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.total += self.count;
+    }
+}

@@ -42,7 +42,7 @@ use crossbeam_utils::CachePadded;
 use super::forms::{looking, receiving, sending};
 use super::handle::Handle;
 use super::side::Side;
-use super::slots::{Slots, drop_all};
+use super::slots::{CountOnDrop, Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
 use crate::sync::Arc;
@@ -483,10 +483,7 @@ impl<T> Claim<'_, T> {
         let mut items = items.into_iter();
         // The slots come first: an item that finds none stays where it is. What is filled is counted
         // at the end, or when an item panics, so that many are one copy.
-        let mut filled = OnDrop {
-            count: 0,
-            total: &mut self.filled,
-        };
+        let mut filled = CountOnDrop::new(&mut self.filled);
         for run in [run, wrapped] {
             for (slot, item) in run.iter().zip(items.by_ref()) {
                 // SAFETY: the place is claimed, and empty.
@@ -509,19 +506,6 @@ impl<T> Claim<'_, T> {
     fn send_one(mut self, item: T) {
         self.push(item);
         self.commit();
-    }
-}
-
-/// Adds a count to a total when it goes.
-struct OnDrop<'a> {
-    count: usize,
-    total: &'a mut usize,
-}
-
-impl Drop for OnDrop<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        *self.total += self.count;
     }
 }
 

@@ -81,6 +81,22 @@ impl<'a, T> Drain<'a, T> {
         }
     }
 
+    /// The items as they lie in memory: those up to the end of the ring, and those that wrapped
+    /// around.
+    #[cfg(not(ringbolt_loom))]
+    #[must_use]
+    #[inline]
+    pub fn as_slices(&self) -> (&[T], &[T]) {
+        let (run, wrapped) = self.receiver.shared.runs(self.first, self.count);
+        let items = |run: &[Cell<T>]| {
+            // SAFETY: the receiver took the places, which hold items, and gives them back when this is
+            // dropped; nobody writes to them before. A cell has the layout of its contents, and these that
+            // of an item.
+            unsafe { slice::from_raw_parts(run.as_ptr().cast::<T>(), run.len()) }
+        };
+        (items(run), items(wrapped))
+    }
+
     /// How many there are.
     #[must_use]
     #[inline]

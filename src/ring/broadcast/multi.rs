@@ -6,8 +6,10 @@ use std::mem::needs_drop;
 use std::time::Instant;
 
 use super::shared::{Shared, Stamps};
-use super::station::{StationRef, settle, slowest};
+use super::station::{StationRef, settle, slowest, slowest_live};
 use crate::ring::forms::{looking, sending};
+use crate::ring::handle::Handle;
+use crate::ring::side::Side;
 use crate::ring::slots::drop_all;
 use crate::ring::{Refused, RingStats, SendError};
 use crate::sync::Arc;
@@ -135,6 +137,20 @@ impl<T> MultiSender<T> {
     }
 }
 
+impl<T: Send + Sync> Handle for MultiSender<T> {
+    fn side(&self) -> &Side {
+        &self.shared.senders
+    }
+
+    fn is_ready(&self) -> bool {
+        let tail = self.shared.tail.load(Ordering::Relaxed);
+        let done = slowest_live(&self.leaves, tail);
+        // A receiver may be beyond this tail, which others have moved since.
+        let has_room = |done| (tail.wrapping_sub(done) as i64) < self.shared.capacity() as i64;
+        self.is_closed() || done.is_none_or(has_room)
+    }
+}
+
 impl<T> Clone for MultiSender<T> {
     fn clone(&self) -> Self {
         self.shared.sender_came();
@@ -235,7 +251,7 @@ impl<T> MultiClaim<'_, T> {
             std::mem::take(&mut self.room),
         );
         self.stamps.publish(self.first, filled, room);
-        self.shared.receivers.notify_each();
+        self.shared.published();
     }
 
     #[cold]

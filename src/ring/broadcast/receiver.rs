@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use super::lent::{Drain, Ref};
 use super::shared::{Shared, State};
-use super::station::{StationRef, Waiting, settle, slowest};
+use super::station::{StationRef, settle, slowest, slowest_live};
+use crate::ring::handle::Handle;
+use crate::ring::side::Side;
 use crate::ring::{RecvError, RingStats};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -302,17 +304,14 @@ impl<T> Receiver<T> {
         deadline: Option<Instant>,
         mut take: impl FnMut(&mut Self) -> Result<R, RecvError>,
     ) -> Result<R, RecvError> {
-        let shared = Arc::clone(&self.shared);
-        loop {
-            let side = self.side();
-            let attempt = || self.attempt(side, &mut take);
-            let taken = shared.side(side).block(deadline, attempt, || false);
-            match taken.unwrap_or(Err(RecvError::TimedOut)) {
-                // Now it waits on another side.
-                Err(RecvError::Empty) => {}
-                done => return done,
-            }
-        }
+        let (shared, station) = (Arc::clone(&self.shared), self.station.clone());
+        let attempt = || match take(self) {
+            Err(RecvError::Empty) => None,
+            done => Some(done),
+        };
+        // Each that waits is woken for itself: there is nobody to wake in turn.
+        let taken = shared.side_of(&station).block(deadline, attempt, || false);
+        taken.unwrap_or(Err(RecvError::TimedOut))
     }
 
     async fn await_to_take<R>(
@@ -323,36 +322,29 @@ impl<T> Receiver<T> {
             Err(RecvError::Empty) => {}
             done => return done,
         }
-        let shared = Arc::clone(&self.shared);
-        loop {
-            let side = self.side();
-            let attempt = || self.attempt(side, &mut take);
-            match shared.side(side).wait(attempt, || false).await {
-                Err(RecvError::Empty) => {}
-                done => return done,
-            }
-        }
-    }
-
-    /// Tries to take; `None` to wait on, where it waits.
-    fn attempt<R>(
-        &mut self,
-        side: Waiting,
-        take: &mut impl FnMut(&mut Self) -> Result<R, RecvError>,
-    ) -> Option<Result<R, RecvError>> {
-        match take(self) {
-            Err(RecvError::Empty) if self.side() == side => None,
+        let (shared, station) = (Arc::clone(&self.shared), self.station.clone());
+        let attempt = || match take(self) {
+            Err(RecvError::Empty) => None,
             done => Some(done),
-        }
+        };
+        shared.side_of(&station).wait(attempt, || false).await
+    }
+}
+
+impl<T: Send + Sync> Handle for Receiver<T> {
+    fn side(&self) -> &Side {
+        self.shared.side_of(&self.station)
     }
 
-    /// Where it waits. Changes once at most.
-    fn side(&self) -> Waiting {
-        if self.after.is_empty() {
-            Waiting::Receivers
-        } else {
-            Waiting::Followers
-        }
+    fn is_ready(&self) -> bool {
+        let is_open = match (slowest_live(&self.after, self.next), self.shared.stamps()) {
+            (Some(limit), _) => limit != self.next,
+            // A hole is to be passed, so there is something to do.
+            (None, Some(stamps)) => stamps.state(self.next) != State::Unpublished,
+            (None, None) => self.shared.tail.load(Ordering::Relaxed) != self.next,
+        };
+        let is_at_end = || self.shared.tail.load(Ordering::Relaxed) == self.next;
+        is_open || self.shared.is_closed_acquire() && is_at_end()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crossbeam_utils::CachePadded;
 
-use super::station::{SharedTopology, Station, StationRef, Topology, Waiting};
+use super::station::{SharedTopology, Station, StationRef, Topology};
 use crate::error::Result;
 use crate::ring::side::Side;
 use crate::ring::slots::{Slots, drop_all};
@@ -32,17 +32,19 @@ pub(super) struct Shared<T> {
     closed: AtomicBool,
     /// Whether any place was ever abandoned.
     holed: AtomicBool,
+    /// Whether receivers that were made to follow others follow the senders by now.
+    has_orphans: AtomicBool,
     senders_left: AtomicU32,
     receivers_left: AtomicU32,
     /// Of a ring with one sender: before which place it has dropped the items of the round before.
     /// Written when it goes.
     pub(super) cleared: AtomicU64,
     pub(super) topology: SharedTopology,
-    /// Those who wait for receivers to pass: the senders, and receivers that follow receivers.
+    /// Those who wait for receivers to pass: the senders, and receivers that were made to follow others.
     pub(super) senders: Side,
     followers: Side,
-    /// Those who wait for items to be sent: receivers that follow the senders.
-    pub(super) receivers: Side,
+    /// Those who wait for items to be sent: the other receivers.
+    receivers: Side,
     /// The first place that is not published (one sender) or not claimed (many senders).
     pub(super) tail: CachePadded<AtomicU64>,
 }
@@ -79,6 +81,7 @@ impl<T> Shared<T> {
             first: options.first,
             closed: AtomicBool::new(false),
             holed: AtomicBool::new(false),
+            has_orphans: AtomicBool::new(false),
             senders_left: AtomicU32::new(1),
             // The builder counts until it is done.
             receivers_left: AtomicU32::new(1),
@@ -166,20 +169,34 @@ impl<T> Shared<T> {
     /// Wakes whoever may get on now that a receiver has passed some places.
     #[inline]
     pub(super) fn passed(&self, station: &Station) {
-        // ORDERING: pairs with the heavy one in `leave`: either whom to tell is seen as it is now,
-        // or those who are told by the leaving receiver see the new place.
+        // ORDERING: pairs with the heavy one in `Side::register_for`: either the sleeper sees the new
+        // place when it looks again, or it is seen here, and before it whom to tell.
         barrier::light();
         // All that wait there: the first sender in line may need more than there is for the second.
-        self.side(station.tells()).notify_each_fenced();
+        if station.is_followed() {
+            self.followers.notify_each_fenced();
+        } else {
+            self.senders.notify_each_fenced();
+        }
     }
 
-    /// Where those wait.
+    /// Wakes whoever may get on now that something was published.
     #[inline]
-    pub(super) fn side(&self, waiting: Waiting) -> &Side {
-        match waiting {
-            Waiting::Senders => &self.senders,
-            Waiting::Receivers => &self.receivers,
-            Waiting::Followers => &self.followers,
+    pub(super) fn published(&self) {
+        // ORDERING: as in `passed`.
+        barrier::light();
+        self.receivers.notify_each_fenced();
+        if self.has_orphans.load(Ordering::Relaxed) {
+            self.followers.notify_each_fenced();
+        }
+    }
+
+    /// Where a receiver waits, for as long as it lives.
+    pub(super) fn side_of(&self, station: &Station) -> &Side {
+        if station.is_follower() {
+            &self.followers
+        } else {
+            &self.receivers
         }
     }
 
@@ -209,7 +226,8 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn close(&self) {
-        // ORDERING: pairs with the acquire in `is_closed_acquire`.
+        // ORDERING: pairs with the acquire in `is_closed_acquire`. No model kills the release: the light
+        // barrier that follows whatever was sent is a fence in the models, and not elsewhere.
         self.closed.store(true, Ordering::Release);
         self.wake_all();
     }
@@ -225,21 +243,27 @@ impl<T> Shared<T> {
         self.receivers_left.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A receiver, or what counted as one, is gone. The last one closes the ring.
-    pub(super) fn receiver_went(&self) {
-        if self.receivers_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+    /// A receiver, or what counted as one, is gone. The last one closes the ring; says whether it
+    /// did.
+    pub(super) fn receiver_went(&self) -> bool {
+        let was_last = self.receivers_left.fetch_sub(1, Ordering::Relaxed) == 1;
+        if was_last {
             self.close();
         }
+        was_last
     }
 
     /// A receiver is gone: those who follow it follow what it followed, from now on.
     pub(super) fn leave(&self, station: &StationRef) {
-        self.topology.lock().leave(station);
-        // ORDERING: pairs with the light one in `passed`. Where the kernel refuses its part those who
-        // sleep look again soon by themselves.
-        let _ = barrier::heavy();
-        self.wake_all();
-        self.receiver_went();
+        let mut topology = self.topology.lock();
+        let has_orphans = topology.leave(station);
+        self.has_orphans.store(has_orphans, Ordering::Relaxed);
+        drop(topology);
+        // Whoever slept looks again, and registers behind the change if that is in vain: those whom it
+        // waits for now know by then that they are to tell it, see `passed`.
+        if !self.receiver_went() {
+            self.wake_all();
+        }
     }
 
     pub(super) fn sender_came(&self) {

@@ -5,9 +5,11 @@ use std::mem::needs_drop;
 use std::time::Instant;
 
 use super::shared::Shared;
-use super::station::{StationRef, settle, slowest};
+use super::station::{StationRef, settle, slowest, slowest_live};
 use crate::ring::forms::{looking, sending};
-use crate::ring::slots::drop_all;
+use crate::ring::handle::Handle;
+use crate::ring::side::Side;
+use crate::ring::slots::{CountOnDrop, drop_all};
 use crate::ring::{Refused, RingStats, SendError};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -147,7 +149,19 @@ unsafe fn write<T>(shared: &Shared<T>, cleared: &mut u64, place: u64, make: impl
 fn publish<T>(shared: &Shared<T>, tail: u64) {
     // ORDERING: pairs with the acquire in `Receiver::look_once`: the items are seen with the index.
     shared.tail.store(tail, Ordering::Release);
-    shared.receivers.notify_each();
+    shared.published();
+}
+
+impl<T: Send + Sync> Handle for Sender<T> {
+    fn side(&self) -> &Side {
+        &self.shared.senders
+    }
+
+    fn is_ready(&self) -> bool {
+        let done = slowest_live(&self.leaves, self.tail);
+        let has_room = |done| self.tail.wrapping_sub(done) < self.shared.capacity();
+        self.is_closed() || done.is_none_or(has_room)
+    }
 }
 
 impl<T> Drop for Sender<T> {
@@ -215,10 +229,14 @@ impl<T> Claim<'_, T> {
             }
         } else {
             let (run, wrapped) = self.shared.runs(first, self.room());
-            for (slot, item) in run.iter().chain(wrapped).zip(items) {
-                // SAFETY: the place is claimed, and what was there before needs no drop.
-                slot.with_mut(|slot| unsafe { (*slot).write(item) });
-                self.filled += 1;
+            let mut items = items.into_iter();
+            let mut filled = CountOnDrop::new(&mut self.filled);
+            for run in [run, wrapped] {
+                for (slot, item) in run.iter().zip(items.by_ref()) {
+                    // SAFETY: the place is claimed, and what was there before needs no drop.
+                    slot.with_mut(|slot| unsafe { (*slot).write(item) });
+                    filled.count += 1;
+                }
             }
         }
         self.filled - before

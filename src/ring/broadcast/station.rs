@@ -11,17 +11,6 @@ use crossbeam_utils::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::lock::Mutex;
 
-/// Where threads and tasks wait for each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waiting {
-    /// Senders, for receivers whom nobody follows.
-    Senders,
-    /// Receivers that follow the senders.
-    Receivers,
-    /// Receivers that follow receivers.
-    Followers,
-}
-
 /// What others see of a receiver. Shared, on lines of its own.
 #[derive(Debug)]
 pub(super) struct Station {
@@ -47,14 +36,16 @@ impl Station {
         self.done.store(place, Ordering::Release);
     }
 
-    /// Whom to wake after [`Station::pass`]: followers, or senders. To be asked behind a light barrier.
+    /// Whether followers are to be woken after [`Station::pass`], instead of senders. To be asked behind a
+    /// light barrier.
     #[inline]
-    pub(super) fn tells(&self) -> Waiting {
-        if self.is_followed.load(Ordering::Relaxed) {
-            Waiting::Followers
-        } else {
-            Waiting::Senders
-        }
+    pub(super) fn is_followed(&self) -> bool {
+        self.is_followed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was made to follow receivers, not the senders.
+    pub(super) fn is_follower(&self) -> bool {
+        !self.after.is_empty()
     }
 
     /// The first place that is not done with, or `None` for a receiver that is gone.
@@ -78,6 +69,21 @@ pub(super) fn slowest(stations: &[StationRef], place: u64) -> Result<u64, Gone> 
         least = least.min(done.wrapping_sub(place) as i64);
     }
     Ok(place.wrapping_add(least as u64))
+}
+
+/// The same, whoever is gone; `None` when only the senders are left to be followed.
+pub(super) fn slowest_live(stations: &[StationRef], place: u64) -> Option<u64> {
+    if let (false, Ok(done)) = (stations.is_empty(), slowest(stations, place)) {
+        return Some(done);
+    }
+    let mut live = stations.to_vec();
+    while !live.is_empty() {
+        match slowest(&live, place) {
+            Ok(done) => return Some(done),
+            Err(_gone) => settle(&mut live),
+        }
+    }
+    None
 }
 
 /// A receiver was dropped.
@@ -106,6 +112,8 @@ pub(super) fn settle(stations: &mut Vec<StationRef>) {
 #[derive(Debug, Default)]
 pub(super) struct Topology {
     stations: Vec<StationRef>,
+    /// Whether one that followed receivers follows the senders now, because those are gone.
+    has_orphans: bool,
 }
 
 impl Topology {
@@ -122,12 +130,14 @@ impl Topology {
         station
     }
 
-    /// Takes a receiver out. The caller must pass a heavy barrier and then wake everybody.
-    pub(super) fn leave(&mut self, station: &StationRef) {
+    /// Takes a receiver out; says whether there are orphans now. The caller must wake everybody
+    /// afterwards.
+    pub(super) fn leave(&mut self, station: &StationRef) -> bool {
         // ORDERING: pairs with the acquire in `seen`.
         station.gone.store(true, Ordering::Release);
         self.stations.retain(|one| !Arc::ptr_eq(one, station));
         self.tell();
+        self.has_orphans
     }
 
     pub(super) fn contains(&self, station: &StationRef) -> bool {
@@ -136,16 +146,18 @@ impl Topology {
 
     /// Those whom nobody follows: they gate the senders.
     pub(super) fn leaves(&self) -> Vec<StationRef> {
-        let is_leaf = |station: &&StationRef| station.tells() == Waiting::Senders;
+        let is_leaf = |station: &&StationRef| !station.is_followed();
         self.stations.iter().filter(is_leaf).cloned().collect()
     }
 
     /// Says anew to each receiver whom its progress lets on.
-    fn tell(&self) {
+    fn tell(&mut self) {
         let mut followed: Vec<StationRef> = Vec::new();
+        self.has_orphans = false;
         for station in &self.stations {
             let mut after = station.after.to_vec();
             settle(&mut after);
+            self.has_orphans |= station.is_follower() && after.is_empty();
             followed.append(&mut after);
         }
         for station in &self.stations {
@@ -175,24 +187,37 @@ mod tests {
         let c = topology.add(0, vec![a.clone(), b.clone()]);
         let d = topology.add(0, vec![c.clone()]);
         assert!(same(&topology.leaves(), &[&d]));
-        assert_eq!([&a, &b, &c].map(|one| one.tells()), [Waiting::Followers; 3]);
+        assert_eq!([&a, &b, &c].map(|one| one.is_followed()), [true; 3]);
 
         topology.leave(&c);
         let mut followed = vec![c.clone()];
         settle(&mut followed);
         assert!(same(&followed, &[&a, &b]));
-        assert_eq!([&a, &b].map(|one| one.tells()), [Waiting::Followers; 2]);
+        assert_eq!([&a, &b].map(|one| one.is_followed()), [true; 2]);
 
         topology.leave(&d);
         assert!(same(&topology.leaves(), &[&a, &b]));
 
-        topology.leave(&a);
+        assert!(!topology.leave(&a), "b is left to be followed");
         let mut followed = vec![d.clone()];
         settle(&mut followed);
         assert!(same(&followed, &[&b]), "a is gone: only b still gates");
         topology.leave(&b);
         settle(&mut followed);
         assert!(followed.is_empty(), "nobody but the senders");
+    }
+
+    #[test]
+    fn who_followed_only_such_as_are_gone_is_an_orphan() {
+        let mut topology = Topology::default();
+        let a = topology.add(7, vec![]);
+        let b = topology.add(7, vec![a.clone()]);
+        let c = topology.add(7, vec![b.clone()]);
+        assert_eq!(slowest_live(&[a.clone(), b.clone()], 7), Some(7));
+        assert!(!topology.leave(&b), "c follows a now");
+        assert!(topology.leave(&a), "and now the senders");
+        assert_eq!(slowest_live(&[a, b], 7), None);
+        assert!(!topology.leave(&c), "nobody is left");
     }
 
     #[test]

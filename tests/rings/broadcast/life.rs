@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use ringbolt::ring::broadcast::MultiSender;
+use ringbolt::ring::broadcast::{self, MultiSender};
 use ringbolt::ring::{RecvError, Refused, RingOptions, SendError};
 
 use super::{STARTS, all, is_full, ring};
@@ -231,4 +231,18 @@ fn a_forgotten_claim_of_many_senders_stalls_and_shows() {
     );
     drop(receiver);
     assert_eq!(count.alive(), 1, "what was forgotten");
+}
+
+/// The module's page shows those that cannot.
+#[test]
+fn handles_of_shared_items_go_to_any_thread() {
+    fn goes<T: Send + Sync>() {}
+    goes::<broadcast::Sender<u64>>();
+    goes::<broadcast::MultiSender<u64>>();
+    goes::<broadcast::Receiver<u64>>();
+    goes::<broadcast::Builder<u64>>();
+    goes::<broadcast::Claim<'_, u64>>();
+    goes::<broadcast::MultiClaim<'_, u64>>();
+    goes::<broadcast::Ref<'_, u64>>();
+    goes::<broadcast::Drain<'_, u64>>();
 }

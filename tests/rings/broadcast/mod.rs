@@ -3,6 +3,7 @@
 mod life;
 mod order;
 mod panics;
+mod select;
 mod topology;
 mod waiting;
 
