@@ -49,7 +49,9 @@ use crossbeam_utils::CachePadded;
 use super::forms::{looking, receiving, sending};
 use super::handle::Handle;
 pub use super::multi::Claim;
-use super::multi::{Backoff, Place, Slot, State, Tail, after, distance, first_lap, first_place};
+use super::multi::{
+    Pace, Place, Slot, State, Tail, after, committed, distance, first_lap, first_place,
+};
 use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
@@ -81,7 +83,7 @@ impl RingOptions {
             slots: first_lap(capacity, first)?,
             freed: Slots::new(capacity, first_places)?,
             closed: AtomicBool::new(false),
-            senders: Side::new(self.wait),
+            senders: Side::of_senders(self.wait),
             receivers: Side::new(self.wait),
             first,
             tail: Tail::new(first),
@@ -92,8 +94,13 @@ impl RingOptions {
         let sender = Sender {
             shared: Arc::clone(&shared),
             gate: AtomicU64::new(first),
+            pace: Pace::default(),
         };
-        Ok((sender, Receiver { shared }))
+        let receiver = Receiver {
+            shared,
+            pace: Pace::default(),
+        };
+        Ok((sender, receiver))
     }
 }
 
@@ -127,6 +134,7 @@ pub struct Sender<T> {
     shared: Arc<Shared<T>>,
     /// All places before it are known to be free again.
     gate: AtomicU64,
+    pace: Pace,
 }
 
 /// How far a sender looks ahead for places that are free.
@@ -135,6 +143,7 @@ const LOOK_AHEAD: u64 = 256;
 /// A receiving handle. Cloned for more receivers, or shared by reference.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
+    pace: Pace,
 }
 
 sending!([&self] self, Sender, Claim);
@@ -183,7 +192,6 @@ impl<T> Sender<T> {
             return Err(Refused::TooLarge);
         }
         let spare = shared.slots.capacity() - count;
-        let mut backoff = Backoff::default();
         loop {
             let (first, closed) = shared.tail.load();
             if closed {
@@ -204,7 +212,7 @@ impl<T> Sender<T> {
             if shared.tail.claim(first, count) {
                 return Ok(first);
             }
-            backoff.pause();
+            self.pace.lost(first);
         }
     }
 
@@ -223,7 +231,6 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn try_recv(&self) -> Result<T, RecvError> {
         let shared = &*self.shared;
-        let mut backoff = Backoff::default();
         loop {
             let place = shared.taken();
             let slot = shared.slots.at(place);
@@ -232,12 +239,12 @@ impl<T> Receiver<T> {
                 continue;
             };
             if !shared.take(place, 1) {
-                backoff.pause();
+                self.pace.lost(place);
                 continue;
             }
             // SAFETY: the place is full, and this receiver has taken it.
             let item = (state == State::Full).then(|| unsafe { slot.read() });
-            shared.free(place);
+            shared.free_one(place);
             shared.senders.notify(1);
             // A hole is passed over.
             if let Some(item) = item {
@@ -250,26 +257,22 @@ impl<T> Receiver<T> {
     #[inline]
     fn take_places(&self, max: usize) -> Result<(Place, usize), RecvError> {
         let shared = &*self.shared;
-        let mut backoff = Backoff::default();
         loop {
             let first = shared.taken();
             let mut full = false;
-            let committed = |n: &u64| {
-                let place = after(first, *n);
-                let state = shared.slots.at(place).state(place);
-                full |= state == Some(State::Full);
-                state.is_some()
-            };
             let most = (max as u64).min(shared.slots.capacity());
-            let count = (0..most).take_while(committed).count();
+            let count = committed(&shared.slots, first, most, |state| {
+                full |= state == State::Full;
+                true
+            });
             if count == 0 && max > 0 {
                 shared.nothing_at(first)?;
-            } else if !shared.take(first, count as u64) {
-                backoff.pause();
+            } else if !shared.take(first, count) {
+                self.pace.lost(first);
             } else if full || max == 0 {
-                return Ok((first, count));
+                return Ok((first, count as usize));
             } else {
-                drop(self.taken(first, count));
+                drop(self.taken(first, count as usize));
             }
         }
     }
@@ -278,9 +281,9 @@ impl<T> Receiver<T> {
     fn taken(&self, place: Place, left: usize) -> Drain<'_, T> {
         Drain {
             shared: &self.shared,
-            freed: 0,
             place,
             left,
+            count: left,
         }
     }
 }
@@ -344,10 +347,21 @@ impl<T> Shared<T> {
 
     /// Frees a place for the next lap.
     #[inline]
-    fn free(&self, place: Place) {
+    fn free_one(&self, place: Place) {
         let next = after(place, self.slots.capacity());
         // ORDERING: pairs with the acquire in `freed_from`.
         self.freed.at(place).store(next, Ordering::Release);
+    }
+
+    /// Frees `count` places from `first` on for the next lap.
+    #[inline]
+    fn free(&self, first: Place, count: usize) {
+        let next = after(first, self.slots.capacity());
+        let (run, wrapped) = self.freed.runs(first, count);
+        for (n, freed) in (0..).zip(run.iter().chain(wrapped)) {
+            // ORDERING: as in `free_one`.
+            freed.store(after(next, n), Ordering::Release);
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -395,9 +409,9 @@ impl<T> Shared<T> {
 /// Items that were there, as an iterator. See [`Receiver::try_drain`].
 pub struct Drain<'a, T> {
     shared: &'a Shared<T>,
-    freed: usize,
     place: Place,
     left: usize,
+    count: usize,
 }
 
 impl<T> Iterator for Drain<'_, T> {
@@ -409,14 +423,10 @@ impl<T> Iterator for Drain<'_, T> {
             self.left = self.left.checked_sub(1)?;
             let place = self.place;
             self.place = after(place, 1);
-            self.freed += 1;
             let slot = self.shared.slots.at(place);
-            let full = slot.state(place) == Some(State::Full);
-            // SAFETY: the place is full, and was taken for this drain, which reads it once.
-            let item = full.then(|| unsafe { slot.read() });
-            self.shared.free(place);
-            if item.is_some() {
-                return item;
+            if slot.state(place) == Some(State::Full) {
+                // SAFETY: the place is full, and was taken for this drain, which reads it once.
+                return Some(unsafe { slot.read() });
             }
         }
     }
@@ -430,26 +440,30 @@ impl<T> Iterator for Drain<'_, T> {
 impl<T> Drop for Drain<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Told in any case, even if an item's drop panics.
-        struct Tell<'d, 'a, T>(&'d mut Drain<'a, T>);
-        impl<T> Drop for Tell<'_, '_, T> {
+        // Freed in any case, even if an item's drop panics, but after the items are dropped.
+        struct Free<'d, 'a, T>(&'d mut Drain<'a, T>);
+        impl<T> Drop for Free<'_, '_, T> {
             fn drop(&mut self) {
-                self.0.shared.senders.notify(self.0.freed);
+                let Drain { shared, count, .. } = *self.0;
+                let end = after(self.0.place, self.0.left as u64);
+                shared.free(after(end, (count as u64).wrapping_neg()), count);
+                shared.senders.notify(count);
             }
         }
-        let tell = Tell(self);
-        drop_all(tell.0.by_ref());
+        let free = Free(self);
+        drop_all(free.0.by_ref());
     }
 }
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         let (head, tail) = (self.taken(), self.tail.load().0);
-        drop_all(Drain {
+        let count = distance(head, tail) as usize;
+        drop(Drain {
             shared: self,
-            freed: 0,
             place: head,
-            left: distance(head, tail) as usize,
+            left: count,
+            count,
         });
     }
 }
@@ -481,6 +495,7 @@ impl<T> Clone for Sender<T> {
         Self {
             shared: Arc::clone(&self.shared),
             gate: AtomicU64::new(self.gate.load(Ordering::Acquire)),
+            pace: Pace::default(),
         }
     }
 }
@@ -490,6 +505,7 @@ impl<T> Clone for Receiver<T> {
         self.shared.receiver_count.fetch_add(1, Ordering::Relaxed);
         Self {
             shared: Arc::clone(&self.shared),
+            pace: Pace::default(),
         }
     }
 }

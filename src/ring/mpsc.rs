@@ -44,7 +44,7 @@ use crossbeam_utils::CachePadded;
 use super::forms::{looking, receiving, sending};
 use super::handle::Handle;
 pub use super::multi::Claim;
-use super::multi::{Backoff, Place, Slot, State, Tail, after, distance, first_lap};
+use super::multi::{Pace, Place, Slip, Slot, State, Tail, after, committed, distance, first_lap};
 use super::side::Side;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
@@ -72,7 +72,7 @@ impl RingOptions {
         let first = after(self.first, 0);
         let shared = Arc::new(Shared {
             slots: first_lap(self.capacity()?, first)?,
-            senders: Side::new(self.wait),
+            senders: Side::of_senders(self.wait),
             receivers: Side::new(self.wait),
             first,
             sender_count: AtomicU64::new(1),
@@ -83,10 +83,13 @@ impl RingOptions {
         let sender = Sender {
             shared: Arc::clone(&shared),
             head_seen: AtomicU64::new(first),
+            pace: Pace::default(),
         };
         let receiver = Receiver {
             shared,
             head: first,
+            full: 0,
+            slip: Slip::new(first),
         };
         Ok((sender, receiver))
     }
@@ -119,6 +122,7 @@ pub struct Sender<T> {
     shared: Arc<Shared<T>>,
     /// The last seen head: places before it are empty. It only grows, and may be behind.
     head_seen: AtomicU64,
+    pace: Pace,
 }
 
 /// The receiving side. Not `Clone`: there is one.
@@ -126,6 +130,9 @@ pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     /// The next place to be taken.
     head: Place,
+    /// How many places from the head on are known to be full.
+    full: u64,
+    slip: Slip,
 }
 
 sending!([&self] self, Sender, Claim);
@@ -174,7 +181,6 @@ impl<T> Sender<T> {
             return Err(Refused::TooLarge);
         }
         let spare = shared.slots.capacity() - count;
-        let mut backoff = Backoff::default();
         loop {
             let (first, closed) = shared.tail.load();
             if closed {
@@ -197,7 +203,7 @@ impl<T> Sender<T> {
             if shared.tail.claim(first, count) {
                 return Ok(first);
             }
-            backoff.pause();
+            self.pace.lost(first);
         }
     }
 
@@ -215,12 +221,25 @@ impl<T> Receiver<T> {
     /// [`RecvError::Empty`] or [`RecvError::Closed`].
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
-        let place = self.next_full()?;
+        if self.full == 0 {
+            self.look_ahead()?;
+        }
+        let place = self.head;
         self.head = after(place, 1);
+        self.full -= 1;
         // SAFETY: the place is full, and the head is beyond it now.
         let item = unsafe { self.shared.slots.at(place).read() };
         self.free(1);
         Ok(item)
+    }
+
+    /// Counts the full places at the head, up to some lines of them: what lies in several lines is
+    /// fetched at the same time.
+    fn look_ahead(&mut self) -> Result<(), RecvError> {
+        let first = self.next_full()?;
+        let slots = &self.shared.slots;
+        self.full = committed(slots, first, slots.ahead(), |state| state == State::Full);
+        Ok(())
     }
 
     /// The next full place, holes passed over.
@@ -247,6 +266,7 @@ impl<T> Receiver<T> {
             RecvError::Closed
         } else {
             // Not claimed, or not committed.
+            self.slip.ran_dry(self.head);
             RecvError::Empty
         }
     }
@@ -257,10 +277,10 @@ impl<T> Receiver<T> {
     fn take_places(&mut self, max: usize) -> Result<(Place, usize), RecvError> {
         let first = self.next_full()?;
         let most = self.shared.slots.capacity().min(max as u64);
-        let ready = (0..most).take_while(|n| self.shared.state(after(first, *n)).is_some());
-        let count = ready.count();
-        self.head = after(first, count as u64);
-        Ok((first, count))
+        let count = committed(&self.shared.slots, first, most, |_| true);
+        self.head = after(first, count);
+        self.full = 0;
+        Ok((first, count as usize))
     }
 
     #[inline]
@@ -422,6 +442,7 @@ impl<T> Clone for Sender<T> {
         Self {
             shared: Arc::clone(&self.shared),
             head_seen: AtomicU64::new(self.head_seen.load(Ordering::Acquire)),
+            pace: Pace::default(),
         }
     }
 }

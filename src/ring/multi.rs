@@ -19,9 +19,9 @@ use std::mem::MaybeUninit;
 use crossbeam_utils::CachePadded;
 
 use super::side::Side;
-use super::slots::{Slots, drop_all};
+use super::slots::{CountOnDrop, Slots, drop_all};
 use crate::error::Result;
-use crate::sync::atomic::{AtomicU64, Ordering, spin_loop};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, spin_loop};
 use crate::sync::cell::UnsafeCell;
 
 const CLOSED: u64 = 1 << 63;
@@ -106,6 +106,27 @@ impl<T> Slot<T> {
         // SAFETY: by the caller's duty.
         self.item.with(|item| unsafe { (*item).assume_init_read() })
     }
+}
+
+/// How many places from `first` on are committed in a way that is `wanted`, `most` at most.
+#[inline]
+pub(crate) fn committed<T>(
+    slots: &Slots<Slot<T>>,
+    first: Place,
+    most: u64,
+    mut wanted: impl FnMut(State) -> bool,
+) -> u64 {
+    let (run, wrapped) = slots.runs(first, most as usize);
+    let mut count = 0;
+    for run in [run, wrapped] {
+        for slot in run {
+            if !slot.state(after(first, count)).is_some_and(&mut wanted) {
+                return count;
+            }
+            count += 1;
+        }
+    }
+    count
 }
 
 /// Slots of which none is committed in the first lap, which begins at `first`.
@@ -232,10 +253,21 @@ impl<'a, T> Claim<'a, T> {
     #[inline]
     pub fn fill(&mut self, items: impl IntoIterator<Item = T>) -> usize {
         let before = self.filled;
-        // The room comes first: an item that finds none stays where it is.
-        for (_, item) in (before..self.room).zip(items) {
-            self.push(item);
+        let (run, wrapped) = self
+            .slots
+            .runs(after(self.first, before as u64), self.room());
+        let mut items = items.into_iter();
+        // The slots come first: an item that finds none stays where it is. What is filled is counted
+        // at the end, or when an item panics.
+        let mut filled = CountOnDrop::new(&mut self.filled);
+        for run in [run, wrapped] {
+            for (slot, item) in run.iter().zip(items.by_ref()) {
+                // SAFETY: the place is claimed, and empty.
+                unsafe { slot.write(|| item) };
+                filled.count += 1;
+            }
         }
+        drop(filled);
         self.filled - before
     }
 
@@ -243,20 +275,21 @@ impl<'a, T> Claim<'a, T> {
     #[inline]
     pub fn commit(mut self) {
         let filled = std::mem::take(&mut self.filled);
-        for n in 0..filled as u64 {
-            let place = after(self.first, n);
-            self.slots.at(place).commit(place, State::Full);
-        }
         self.leave(filled);
         std::mem::forget(self);
     }
 
-    /// Leaves holes in the places from the `n`-th on, and wakes who waits for any.
+    /// Commits `full` places as such and leaves holes in the rest, and wakes who waits for any.
     #[inline]
-    fn leave(&self, n: usize) {
-        for n in n as u64..self.room as u64 {
-            let place = after(self.first, n);
-            self.slots.at(place).commit(place, State::Hole);
+    fn leave(&self, full: usize) {
+        let (run, wrapped) = self.slots.runs(self.first, self.room);
+        let mut n = 0;
+        for run in [run, wrapped] {
+            for slot in run {
+                let state = if n < full { State::Full } else { State::Hole };
+                slot.commit(after(self.first, n as u64), state);
+                n += 1;
+            }
         }
         self.receivers.notify(self.room);
     }
@@ -286,20 +319,63 @@ impl<T> Drop for Claim<'_, T> {
     }
 }
 
-/// A pause between attempts of threads that get into each other's way: longer each time, so that one
-/// of them gets several things done meanwhile.
+/// How long a handle stays away from a word after losing it to another thread. Where losses follow
+/// each other closely it stays away longer, so that one thread gets many things done while the word
+/// is in its cache, instead of each of them one.
 #[derive(Debug, Default)]
-pub(crate) struct Backoff(u32);
+pub(crate) struct Pace {
+    /// The place at which it lost last.
+    lost_at: AtomicU64,
+    /// The pause is two to this power.
+    level: AtomicU32,
+}
 
-impl Backoff {
-    const STEPS_MAX: u32 = 6;
+impl Pace {
+    /// Losses that are fewer places apart are close.
+    const CLOSE: u64 = 256;
+    const LEVEL_MAX: u32 = 6;
 
-    #[inline]
-    pub(crate) fn pause(&mut self) {
-        let spins = if cfg!(ringbolt_loom) { 1 } else { 1 << self.0 };
+    /// To be called when `place` was lost.
+    #[cold]
+    pub(crate) fn lost(&self, place: Place) {
+        // ORDERING: relaxed: it only says how long to pause.
+        let before = self.lost_at.swap(place, Ordering::Relaxed);
+        let level = self.level.load(Ordering::Relaxed);
+        let level = if distance(before, place) < Self::CLOSE {
+            (level + 1).min(Self::LEVEL_MAX)
+        } else {
+            level.saturating_sub(1)
+        };
+        self.level.store(level, Ordering::Relaxed);
+        let spins = if cfg!(ringbolt_loom) { 1 } else { 1 << level };
         for _ in 0..spins {
             spin_loop();
         }
-        self.0 = (self.0 + 1).min(Self::STEPS_MAX);
+    }
+}
+
+/// Where a receiver found nothing last. Right behind a sender it would fetch each line while that is
+/// still written to, and both would crawl.
+#[derive(Debug)]
+pub(crate) struct Slip {
+    dry_at: Place,
+}
+
+impl Slip {
+    const SPINS_MAX: u64 = 32;
+
+    pub(crate) fn new(first: Place) -> Self {
+        Self { dry_at: first }
+    }
+
+    /// To be called when nothing is at `place`: lets the senders get ahead, for about as long as the
+    /// run that ends here took, and a microsecond at most.
+    #[inline]
+    pub(crate) fn ran_dry(&mut self, place: Place) {
+        let run = distance(self.dry_at, place);
+        self.dry_at = place;
+        if !cfg!(ringbolt_loom) {
+            (0..run.min(Self::SPINS_MAX)).for_each(|_| spin_loop());
+        }
     }
 }

@@ -30,6 +30,10 @@ const SPIN_MAX: Duration = Duration::from_micros(50);
 /// Looks of a spinning strategy before it looks at the clock, or yields.
 const LOOKS: u32 = 64;
 
+/// Pauses between two looks of one who spins before it sleeps, at most.
+const PAUSES_MAX: u32 = 2;
+const PAUSES_MAX_OF_SENDERS: u32 = 64;
+
 /// How long a sleep may last where the kernel refuses its part of the fence.
 const SLEEP_UNFENCED: Duration = Duration::from_millis(1);
 
@@ -39,6 +43,8 @@ pub struct Side {
     /// On lines of its own: the other side looks at it after each of its changes.
     waiters: CachePadded<Waiters>,
     strategy: WaitStrategy,
+    /// Pauses between two looks of one who spins before it sleeps, at most.
+    pauses_max: u32,
     /// How long the next wait spins, in nanoseconds.
     spin_ns: AtomicU32,
     /// How often somebody had to wait, and how often that led to sleep.
@@ -67,11 +73,23 @@ impl Waits {
 }
 
 impl Side {
+    /// A side whose threads look soon: receivers, for whom an item should not lie long.
     pub(crate) fn new(strategy: WaitStrategy) -> Self {
+        Self::with_pauses(strategy, PAUSES_MAX)
+    }
+
+    /// A side whose threads look rarely: senders, for whom more room is better than some at once, and
+    /// whose looks disturb the receiver that makes it.
+    pub(crate) fn of_senders(strategy: WaitStrategy) -> Self {
+        Self::with_pauses(strategy, PAUSES_MAX_OF_SENDERS)
+    }
+
+    fn with_pauses(strategy: WaitStrategy, pauses_max: u32) -> Self {
         barrier::prepare();
         Self {
             waiters: CachePadded::new(Waiters::new()),
             strategy,
+            pauses_max,
             spin_ns: AtomicU32::new(SPIN_MAX.as_nanos() as u32),
             waits: AtomicU64::new(0),
             sleeps: AtomicU64::new(0),
@@ -207,7 +225,7 @@ impl Side {
         }
         let spin_ns = self.spin_ns.load(Ordering::Relaxed);
         let limit = Duration::from_nanos(spin_ns.into());
-        let value = spin_until(limit, deadline, attempt);
+        let value = spin_until(limit, deadline, self.pauses_max, attempt);
         let next = match value {
             Some(_) => spin_ns.saturating_mul(2).min(SPIN_MAX.as_nanos() as u32),
             None => (spin_ns / 2).max(SPIN_MIN.as_nanos() as u32),

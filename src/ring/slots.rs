@@ -2,6 +2,8 @@
 
 use crate::error::{Error, ErrorKind, Result};
 
+const LINE_BYTES: usize = 64;
+
 /// Slots, each of which a place's number names modulo their count.
 #[derive(Debug)]
 pub(crate) struct Slots<S> {
@@ -45,13 +47,29 @@ impl<S> Slots<S> {
         )
     }
 
+    /// How many places it pays to look ahead for one that goes along them: some lines.
+    #[inline]
+    pub(crate) fn ahead(&self) -> u64 {
+        const LINES: usize = 8;
+        let ahead = if cfg!(ringbolt_loom) {
+            2
+        } else {
+            LINES * LINE_BYTES / size_of::<S>().max(1)
+        };
+        (ahead.max(1) as u64).min(self.capacity())
+    }
+
     /// Says that the places from this one on will be written: asks the processor for a line some
-    /// way ahead.
+    /// way ahead, once for each line.
     #[inline]
     pub(crate) fn will_write(&self, place: u64) {
         const AHEAD_BYTES: usize = 256;
-        let ahead = AHEAD_BYTES / size_of::<S>().max(1);
-        will_write(self.at(place.wrapping_add(ahead as u64)));
+        let size = size_of::<S>().max(1);
+        let in_a_line = LINE_BYTES / size;
+        if in_a_line.is_power_of_two() && place & (in_a_line as u64 - 1) != 0 {
+            return;
+        }
+        will_write(self.at(place.wrapping_add((AHEAD_BYTES / size) as u64)));
     }
 }
 
@@ -91,14 +109,16 @@ pub(crate) fn will_write<S>(slot: &S) {
 }
 
 /// Drops all items of an iterator, also those behind one whose drop panics.
-pub(crate) fn drop_all(items: impl Iterator) {
-    struct Rest<I: Iterator>(I);
-    impl<I: Iterator> Drop for Rest<I> {
+pub(crate) fn drop_all<I: Iterator>(items: I) {
+    struct Rest<R: Iterator>(R);
+    impl<R: Iterator> Drop for Rest<R> {
         fn drop(&mut self) {
             self.0.by_ref().for_each(drop);
         }
     }
-    Rest(items).0.by_ref().for_each(drop);
+    if std::mem::needs_drop::<I::Item>() {
+        Rest(items).0.by_ref().for_each(drop);
+    }
 }
 
 /// Counts apart, and adds the count to a total when it goes, also if that is because of a panic: many

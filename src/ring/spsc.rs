@@ -70,7 +70,7 @@ impl RingOptions {
         let shared = Arc::new(Shared {
             slots,
             closed: AtomicBool::new(false),
-            senders: Side::new(self.wait),
+            senders: Side::of_senders(self.wait),
             receivers: Side::new(self.wait),
             first: self.first,
             tail: CachePadded::new(AtomicU64::new(self.first)),

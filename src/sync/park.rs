@@ -77,26 +77,31 @@ pub(crate) fn yield_now() {
     thread::yield_now();
 }
 
-/// How often the clock is looked at while spinning: a look costs as much as several tries.
-const TRIES_PER_LOOK: u32 = 32;
+/// How many pauses lie between two looks at the clock: a look costs as much as several.
+const PAUSES_PER_LOOK: u32 = 32;
 
 /// Asks `ready` again and again until it gives a value, for at most `limit` and not beyond
-/// `deadline`.
+/// `deadline`. Between two tries it pauses once, then twice as often each time, up to `pauses_max`.
 pub(crate) fn spin_until<T>(
     limit: Duration,
     deadline: Option<Instant>,
+    pauses_max: u32,
     mut ready: impl FnMut() -> Option<T>,
 ) -> Option<T> {
+    let mut pauses = 1;
     let until = Instant::now().checked_add(limit);
     let until = deadline.map_or(until, |deadline| {
         Some(until.map_or(deadline, |until| until.min(deadline)))
     });
     loop {
-        for _ in 0..TRIES_PER_LOOK {
+        let mut paused = 0;
+        while paused < PAUSES_PER_LOOK {
             if let Some(value) = ready() {
                 return Some(value);
             }
-            spin_loop();
+            (0..pauses).for_each(|_| spin_loop());
+            paused += pauses;
+            pauses = (2 * pauses).min(pauses_max);
         }
         if until.is_some_and(|until| Instant::now() >= until) {
             return None;
@@ -140,7 +145,7 @@ impl SpinPlace {
         if limit.is_zero() || self.taken.swap(true, Ordering::Relaxed) {
             return None;
         }
-        let value = spin_until(limit, deadline, ready);
+        let value = spin_until(limit, deadline, 1, ready);
         self.taken.store(false, Ordering::Relaxed);
         value
     }

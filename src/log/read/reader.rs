@@ -244,7 +244,7 @@ impl Reader {
         }
         if !self.spin.is_zero() {
             let cursor = &mut self.cursor;
-            let found = spin_until(self.spin, deadline, || match cursor.poll() {
+            let found = spin_until(self.spin, deadline, 1, || match cursor.poll() {
                 Ok(Step::Ready) => Some(Ok(())),
                 Ok(Step::Wait(_)) => None,
                 Err(error) => Some(Err(error)),

@@ -87,7 +87,7 @@ impl<T> Shared<T> {
             receivers_left: AtomicU32::new(1),
             cleared: AtomicU64::new(options.first),
             topology: Mutex::new(Topology::default()),
-            senders: side(),
+            senders: Side::of_senders(options.wait),
             receivers: side(),
             followers: side(),
             tail: CachePadded::new(AtomicU64::new(options.first)),

@@ -66,8 +66,8 @@ macro_rules! sending {
                 Ok(())
             }
 
-            /// Sends a record of `len` bytes that `fill` writes in place, over zeros, if there is
-            /// room. If `fill` panics, nothing is sent.
+            /// Sends a record of `len` bytes that `fill` writes in place, if there is room. What is
+            /// there before is unspecified. If `fill` panics, nothing is sent.
             ///
             /// # Errors
             ///

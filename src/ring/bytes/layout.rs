@@ -7,8 +7,8 @@
 //!         └─────────┴─────────┴──────────┴─────────────────────────────────────┘   with its header
 //! ```
 //!
-//! A header that is not written yet is zero, whatever lay there before: the receiver zeroes what it
-//! gives back.
+//! Of many senders, a header that is not written yet is zero, whatever lay there before: the receiver
+//! zeroes what it gives back.
 
 /// Records begin at multiples of this, and so do their payloads.
 pub(super) const GRANULE_BYTES: u64 = 8;

@@ -38,14 +38,14 @@
 //!          head                                     tail
 //!           ▼                                        ▼
 //!   ┌───────┬───┬─────────┬───┬──────┬───┬───────────┬──────────────┐
-//!   │ zeros │ H │ payload │ H │ pay. │ H │ padding   │ zeros        │   position p lies at byte
+//!   │ free  │ H │ payload │ H │ pay. │ H │ padding   │ free         │   position p lies at byte
 //!   └───────┴───┴─────────┴───┴──────┴───┴───────────┴──────────────┘   p mod capacity
 //! ```
 //!
-//! A header H is one word: the length, and whether it is a record or padding. It is zero until its
-//! record is committed: its store, with release, is the commit. The receiver looks at the header
-//! at its head and nowhere else, and zeroes what it has read before it gives it back, so that no payload
-//! of an earlier lap is ever taken for a header.
+//! A header H is one word: the length, and whether it is a record or padding. A single sender commits
+//! with its tail. Many commit each record by its header, whose store, with release, is the commit: it
+//! is zero before, since the receiver zeroes what it has read before it gives it back, and looks at the
+//! header at its head and nowhere else. So no payload of an earlier lap is ever taken for a header.
 //!
 //! [`Refused::TooLarge`]: crate::ring::Refused::TooLarge
 //! [`RingStats`]: crate::ring::RingStats

@@ -51,13 +51,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::forms::sending;
-use super::layout::{HEADER_BYTES, Header, padding_before, record_bytes};
+use super::layout::{GRANULE_BYTES, HEADER_BYTES, Header, padding_before, record_bytes};
 use super::shared::{CLOSED, Shared};
 use crate::error::Result as RingboltResult;
 use crate::ring::handle::Handle;
+use crate::ring::multi::Pace;
 use crate::ring::side::Side;
 use crate::ring::{Refused, RingOptions, RingStats};
-use crate::sync::atomic::{Ordering, spin_loop};
+use crate::sync::atomic::Ordering;
 
 pub use super::receiver::{Drain, Receiver, Record};
 
@@ -83,6 +84,7 @@ impl RingOptions {
         let shared = Arc::new(Shared::new(self, true)?);
         let sender = Sender {
             shared: Arc::clone(&shared),
+            pace: Pace::default(),
         };
         Ok((sender, Receiver::new(shared)))
     }
@@ -91,6 +93,7 @@ impl RingOptions {
 /// A sending side. `Clone` it for more senders; one may also be shared.
 pub struct Sender {
     shared: Arc<Shared>,
+    pace: Pace,
 }
 
 sending!([&self] self);
@@ -153,7 +156,7 @@ impl Sender {
                 Ordering::Relaxed,
             );
             if claimed.is_err() {
-                spin_loop();
+                self.pace.lost(tail / GRANULE_BYTES);
                 continue;
             }
             if padding > 0 {
@@ -216,6 +219,7 @@ impl Clone for Sender {
         self.shared.tail.handles.fetch_add(1, Ordering::Relaxed);
         Self {
             shared: Arc::clone(&self.shared),
+            pace: Pace::default(),
         }
     }
 }
@@ -230,7 +234,7 @@ impl Drop for Sender {
     }
 }
 
-/// Room for one record, which dereferences to its bytes, zeros at first. Sent by
+/// Room for one record, which dereferences to its bytes, unspecified at first. Sent by
 /// [`commit`](Claim::commit); dropped without, it becomes padding.
 #[must_use = "a claim that is dropped becomes padding"]
 pub struct Claim<'a> {

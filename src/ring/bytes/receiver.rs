@@ -5,9 +5,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::layout::{Begins, record_bytes};
+use super::layout::{Begins, GRANULE_BYTES, record_bytes};
 use super::shared::Shared;
 use crate::ring::handle::Handle;
+use crate::ring::multi::Slip;
 use crate::ring::side::Side;
 use crate::ring::{RecvError, RingStats};
 use crate::sync::atomic::Ordering;
@@ -20,10 +21,13 @@ pub struct Receiver {
     shared: Arc<Shared>,
     /// What is taken ends here.
     head: u64,
-    /// What is taken and zeroed again ends here.
+    /// Of one sender: what is known to be committed ends here.
+    tail_seen: u64,
+    /// Of many senders: what is taken and zeroed again ends here.
     cleared: u64,
     /// What the senders know to be theirs again ends here.
     given_back: u64,
+    slip: Slip,
 }
 
 impl Receiver {
@@ -32,6 +36,8 @@ impl Receiver {
         Self {
             shared,
             head: first,
+            tail_seen: first,
+            slip: Slip::new(first / GRANULE_BYTES),
             cleared: first,
             given_back: first,
         }
@@ -150,10 +156,24 @@ impl Receiver {
     #[inline]
     fn find(&mut self) -> Result<usize, RecvError> {
         self.clear();
-        match self.shared.memory.header(self.head).begins() {
+        match self.begins() {
             Begins::Record(len) => Ok(len),
             _ => self.find_further(),
         }
+    }
+
+    /// What begins at the head. Many senders commit each record by its header; a single one by its
+    /// tail, behind which no header is looked at.
+    #[inline]
+    fn begins(&mut self) -> Begins {
+        if !self.shared.many && self.tail_seen == self.head {
+            // ORDERING: pairs with the release in `spsc::Sender::advance`.
+            self.tail_seen = self.shared.tail.position.load(Ordering::Acquire);
+            if self.tail_seen == self.head {
+                return Begins::Nothing;
+            }
+        }
+        self.shared.memory.header(self.head).begins()
     }
 
     /// Takes padding, and looks whether the ring is closed if there is nothing behind it.
@@ -161,7 +181,7 @@ impl Receiver {
     fn find_further(&mut self) -> Result<usize, RecvError> {
         let mut closed = false;
         loop {
-            match self.shared.memory.header(self.head).begins() {
+            match self.begins() {
                 Begins::Record(len) => return Ok(len),
                 Begins::Padding(bytes) => {
                     self.head = self.head.wrapping_add(bytes);
@@ -177,6 +197,9 @@ impl Receiver {
                     }
                     // What was committed before the ring was closed is seen if that is: once more.
                     if closed || !self.shared.is_closed() {
+                        if self.shared.many {
+                            self.slip.ran_dry(self.head / GRANULE_BYTES);
+                        }
                         return Err(RecvError::Empty);
                     }
                     closed = true;
@@ -211,10 +234,11 @@ impl Receiver {
         payload
     }
 
-    /// Zeroes what was taken: no header may be read from it in the next lap.
+    /// Zeroes what was taken: no header may be read from it in the next lap. A single sender's are not
+    /// looked at before they are committed.
     #[inline]
     fn clear(&mut self) {
-        if self.cleared != self.head {
+        if self.shared.many && self.cleared != self.head {
             // SAFETY: committed and taken, by this receiver. Guards that referred to it borrowed the
             // receiver, which is free again.
             unsafe { self.shared.memory.clear(self.cleared, self.head) };
@@ -226,8 +250,8 @@ impl Receiver {
     #[inline]
     fn give_back(&mut self) {
         self.clear();
-        // ORDERING: pairs with the acquire of the senders' look at the head: the bytes are read and
-        // zeroed before they are given up.
+        // ORDERING: pairs with the acquire of the senders' look at the head: the bytes are read, and
+        // zeroed where they must be, before they are given up.
         self.shared.head.store(self.head, Ordering::Release);
         self.given_back = self.head;
         self.shared.senders.notify_reached(|| self.shared.room());
@@ -308,10 +332,14 @@ impl Handle for Receiver {
 
     fn is_ready(&self) -> bool {
         let shared = &self.shared;
-        // After guards that were forgotten what lies at the head may be theirs: the next call tells.
-        self.cleared != self.head
-            || shared.memory.header(self.head).begins() != Begins::Nothing
-            || (shared.is_closed() && shared.tail() == self.head)
+        // What guards that were forgotten kept is told by the next call; of many senders, what lies at
+        // the head may be theirs until then.
+        let untold = self.given_back != self.head;
+        let is_there = match shared.many {
+            true => shared.memory.header(self.head).begins() != Begins::Nothing,
+            false => shared.tail() != self.head,
+        };
+        untold || is_there || (shared.is_closed() && shared.tail() == self.head)
     }
 }
 
@@ -387,7 +415,7 @@ impl Drain<'_> {
         let len = receiver.find().ok()?;
         self.left = left;
         let position = receiver.take(len);
-        // SAFETY: (1) found committed; (2) it is zeroed and given back by later calls, which borrow
+        // SAFETY: (1) found committed; (2) it is given back by later calls, which borrow
         // the drain, or its drop.
         Some(unsafe { receiver.shared.memory.payload(position, len) })
     }

@@ -18,7 +18,7 @@ pub(super) struct Shared {
     closed: AtomicBool,
     /// Whether senders claim by comparing and swapping the tail. A single one stores it, and nobody else
     /// may.
-    many: bool,
+    pub(super) many: bool,
     pub(super) senders: Side,
     pub(super) receivers: Side,
     first: u64,
@@ -45,7 +45,7 @@ impl Shared {
             memory: Memory::new(capacity)?,
             closed: AtomicBool::new(false),
             many,
-            senders: Side::new(options.wait),
+            senders: Side::of_senders(options.wait),
             receivers: Side::new(options.wait),
             first,
             tail: CachePadded::new(Tail {

@@ -22,19 +22,18 @@
 //!
 //! # Progress
 //!
-//! All `try_` calls and commits are wait-free (but for copying, zeroing, and waking a sleeper, which
-//! takes a short lock). A stalled sender stalls nobody: the receiver gets what was committed before.
+//! All `try_` calls and commits are wait-free (but for copying, and waking a sleeper, which takes a
+//! short lock). A stalled sender stalls nobody: the receiver gets what was committed before.
 //! A stalled receiver lets the ring fill, then `try_` calls say so.
 //!
-//! A claim that is dropped, or whose fill panics, leaves nothing behind: its room is zeroed and
-//! claimed anew. The same is done for one that is forgotten, by the sender's next call.
+//! A claim that is dropped or forgotten, or whose fill panics, leaves nothing behind: its room is
+//! claimed anew.
 //!
 //! # Algorithm
 //!
-//! The sender's tail is its own; it looks at the receiver's head only when the copy that it keeps says
-//! full, as in MCRingBuffer (Lee et al., 2010). The receiver finds records by their headers, as in
-//! FastForward (Giacomoni et al., 2008): it never waits for a line of indices, only for the lines of
-//! the records. A commit is one store.
+//! Lamport's ring (1983), of bytes. Each side keeps a copy of the other's index, and looks it up again
+//! only when the copy says full, or empty, as in MCRingBuffer (Lee et al., 2010). A commit is one
+//! store. Records have a header that says how long they are; nothing is ever zeroed.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -76,7 +75,6 @@ impl RingOptions {
         let sender = Sender {
             shared: Arc::clone(&shared),
             tail: first,
-            claimed: first,
             head_seen: first,
         };
         Ok((sender, Receiver::new(shared)))
@@ -88,9 +86,6 @@ pub struct Sender {
     shared: Arc<Shared>,
     /// What is committed ends here.
     tail: u64,
-    /// What is claimed ends here; beyond the tail only while there is a guard, or after one was
-    /// forgotten.
-    claimed: u64,
     /// The last seen of the receiver's head.
     head_seen: u64,
 }
@@ -120,26 +115,23 @@ impl Sender {
     /// Begins a batch: records that are sent together. It claims room as it grows.
     #[inline]
     pub fn batch(&mut self) -> Batch<'_> {
-        self.take_back();
         self.batched(self.tail, 0)
     }
 
     /// Claims `bytes` in one piece; returns where they begin.
     #[inline]
     fn place(&mut self, bytes: u64) -> Result<u64, Refused> {
-        self.take_back();
         let padding = padding_before(self.tail, bytes, self.shared.capacity());
-        self.claim_to(self.tail.wrapping_add(padding + bytes))?;
+        self.make_room(self.tail.wrapping_add(padding + bytes))?;
         Ok(self.tail.wrapping_add(padding))
     }
 
-    /// Claims all up to `end`.
+    /// Sees to it that all up to `end` is free.
     #[inline]
-    fn claim_to(&mut self, end: u64) -> Result<(), Refused> {
+    fn make_room(&mut self, end: u64) -> Result<(), Refused> {
         let capacity = self.shared.capacity();
         if end.wrapping_sub(self.head_seen) > capacity {
-            // ORDERING: pairs with the release in `Receiver::give_back`: what it gave back is read,
-            // and zeroed.
+            // ORDERING: pairs with the release in `Receiver::give_back`: what it gave back is read.
             self.head_seen = self.shared.head.load(Ordering::Acquire);
             if end.wrapping_sub(self.head_seen) > capacity {
                 return Err(if self.shared.was_closed() {
@@ -152,7 +144,6 @@ impl Sender {
         if self.shared.was_closed() {
             return Err(Refused::Closed);
         }
-        self.claimed = end;
         Ok(())
     }
 
@@ -174,7 +165,6 @@ impl Sender {
     fn batched(&mut self, _place: u64, _bytes: u64) -> Batch<'_> {
         Batch {
             end: self.tail,
-            first: None,
             sender: self,
         }
     }
@@ -182,49 +172,30 @@ impl Sender {
     /// Commits the record at `place`, the claimed one, and the padding before it.
     #[inline]
     fn publish(&mut self, place: u64, len: usize) {
-        let (first, record) = (self.tail, Header::record(len));
+        self.head_records(self.tail, place, len);
         self.advance(place.wrapping_add(record_bytes(len)));
-        // SAFETY: claimed, the payload is written, and what follows is zero.
-        unsafe {
-            if place == first {
-                self.shared.memory.commit(place, record);
-            } else {
-                let padding = Header::padding(place.wrapping_sub(first));
-                self.shared.memory.prepare(place, record);
-                self.shared.memory.commit(first, padding);
-            }
-        }
-        self.shared.receivers.notify(1);
     }
 
-    /// Moves the tail to `end`, before the commit of what lies before. What was claimed beyond is given
-    /// up, and zeroed: no header may be read from it.
+    /// Writes the header of a record at `place`, and of the padding from `end` up to it.
+    #[inline]
+    fn head_records(&mut self, end: u64, place: u64, len: usize) {
+        let memory = &self.shared.memory;
+        // SAFETY: claimed, by the caller's guard.
+        unsafe {
+            if place != end {
+                memory.prepare(end, Header::padding(place.wrapping_sub(end)));
+            }
+            memory.prepare(place, Header::record(len));
+        }
+    }
+
+    /// Moves the tail to `end`: commits what lies before.
     #[inline]
     fn advance(&mut self, end: u64) {
         self.tail = end;
-        // ORDERING: the commit that follows has the release: a receiver that is behind a record sees a
-        // tail that is too.
-        self.shared.tail.position.store(end, Ordering::Relaxed);
-        if self.claimed != end {
-            self.give_up_from(end);
-        }
-    }
-
-    /// Gives up what is claimed and not committed.
-    #[inline]
-    fn take_back(&mut self) {
-        if self.claimed != self.tail {
-            // Where the receiver may be looking, at the tail, nothing was written.
-            self.give_up_from(self.tail.wrapping_add(HEADER_BYTES));
-        }
-    }
-
-    #[cold]
-    fn give_up_from(&mut self, position: u64) {
-        // SAFETY: claimed, never committed; its guard is gone, or is giving it up. The receiver looks at
-        // nothing behind the tail that it knows, which lies before.
-        unsafe { self.shared.memory.clear(position, self.claimed) };
-        self.claimed = self.tail;
+        // ORDERING: pairs with the acquire in `Receiver::begins`: records are seen with the tail.
+        self.shared.tail.position.store(end, Ordering::Release);
+        self.shared.receivers.notify(1);
     }
 
     /// Ends sending: the receiver gets what is inside, then [`RecvError::Closed`]. Dropping the
@@ -253,7 +224,7 @@ impl Drop for Sender {
     }
 }
 
-/// Room for one record, which dereferences to its bytes, zeros at first. Sent by
+/// Room for one record, which dereferences to its bytes, unspecified at first. Sent by
 /// [`commit`](Claim::commit); dropped without, it sends nothing.
 #[must_use = "a claim that is dropped sends nothing"]
 pub struct Claim<'a> {
@@ -301,21 +272,12 @@ impl DerefMut for Claim<'_> {
     }
 }
 
-impl Drop for Claim<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.sender.take_back();
-    }
-}
-
 /// Records that are sent together by [`commit`](Batch::commit). Dropped without, it sends nothing.
 #[must_use = "a batch that is dropped sends nothing"]
 pub struct Batch<'a> {
     sender: &'a mut Sender,
     /// Where the next record goes.
     end: u64,
-    /// The header at the tail, which is written last.
-    first: Option<Header>,
 }
 
 impl Batch<'_> {
@@ -343,47 +305,21 @@ impl Batch<'_> {
         let padding = padding_before(self.end, bytes, self.sender.shared.capacity());
         let place = self.end.wrapping_add(padding);
         let end = place.wrapping_add(bytes);
-        let tail = self.sender.tail;
-        if end.wrapping_sub(tail) > self.sender.claimed.wrapping_sub(tail) {
-            self.sender.claim_to(end)?;
-        }
+        self.sender.make_room(end)?;
         let payload = place.wrapping_add(HEADER_BYTES);
-        // SAFETY: (1) claimed, in one piece; (2) reached through this guard alone.
+        // SAFETY: (1) free, in one piece; (2) reached through this guard alone.
         fill(unsafe { self.sender.shared.memory.payload_mut(payload, len) });
-        if padding > 0 {
-            self.prepare(self.end, Header::padding(padding));
-        }
-        self.prepare(place, Header::record(len));
+        self.sender.head_records(self.end, place, len);
         self.end = end;
         Ok(())
-    }
-
-    #[inline]
-    fn prepare(&mut self, place: u64, header: Header) {
-        if place == self.sender.tail {
-            self.first = Some(header);
-        } else {
-            // SAFETY: claimed by this batch.
-            unsafe { self.sender.shared.memory.prepare(place, header) };
-        }
     }
 
     /// Sends the records.
     #[inline]
     pub fn commit(self) {
-        let Some(first) = self.first else { return };
-        let place = self.sender.tail;
-        self.sender.advance(self.end);
-        // SAFETY: claimed, all up to the end is written, and what follows is zero.
-        unsafe { self.sender.shared.memory.commit(place, first) };
-        self.sender.shared.receivers.notify(1);
-    }
-}
-
-impl Drop for Batch<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.sender.take_back();
+        if self.end != self.sender.tail {
+            self.sender.advance(self.end);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::item::Item;
 use crate::queue::{BlockingRx, BlockingTx, Queue, Rx, Tx};
 
 macro_rules! queue {
-    ($name:ident, $module:ident, $producers:ident, $consumers:ident) => {
+    ($name:ident, $module:ident, $producers:ident, $consumers:ident, $see:ident) => {
         pub struct $name;
 
         impl<T: Item> Queue<T> for $name {
@@ -54,15 +54,7 @@ macro_rules! queue {
 
             #[inline(always)]
             fn try_take_many(&mut self, max: usize, mut each: impl FnMut(&T)) -> usize {
-                let Ok(drain) = self.try_drain(max) else {
-                    return 0;
-                };
-                let mut count = 0;
-                for item in drain {
-                    each(&item);
-                    count += 1;
-                }
-                count
+                self.try_drain(max).map_or(0, |drain| $see(drain, &mut each))
             }
         }
 
@@ -82,6 +74,19 @@ macro_rules! queue {
     };
 }
 
-queue!(RingboltSpsc, spsc, single, single);
-queue!(RingboltMpsc, mpsc, clones, single);
-queue!(RingboltMpmc, mpmc, clones, clones);
+queue!(RingboltSpsc, spsc, single, single, see_slices);
+queue!(RingboltMpsc, mpsc, clones, single, see_each);
+queue!(RingboltMpmc, mpmc, clones, clones, see_each);
+
+/// Looks at the items of one sender where they lie.
+#[inline(always)]
+fn see_slices<T>(drain: spsc::Drain<'_, T>, each: &mut impl FnMut(&T)) -> usize {
+    let (run, wrapped) = drain.as_slices();
+    run.iter().chain(wrapped).for_each(each);
+    run.len() + wrapped.len()
+}
+
+#[inline(always)]
+fn see_each<T>(drain: impl Iterator<Item = T>, each: &mut impl FnMut(&T)) -> usize {
+    drain.map(|item| each(&item)).count()
+}
