@@ -48,6 +48,7 @@ mod outcome;
 mod ready_fd;
 pub mod select;
 mod side;
+mod slip;
 mod slots;
 pub mod spsc;
 #[cfg(any(test, ringbolt_loom))]

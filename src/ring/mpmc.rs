@@ -53,6 +53,7 @@ use super::multi::{
     Pace, Place, Slot, State, Tail, after, committed, distance, first_lap, first_place,
 };
 use super::side::Side;
+use super::slip::Slip;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
@@ -95,6 +96,7 @@ impl RingOptions {
             shared: Arc::clone(&shared),
             gate: AtomicU64::new(first),
             pace: Pace::default(),
+            slip: Slip::new(first),
         };
         let receiver = Receiver {
             shared,
@@ -135,6 +137,7 @@ pub struct Sender<T> {
     /// All places before it are known to be free again.
     gate: AtomicU64,
     pace: Pace,
+    slip: Slip,
 }
 
 /// How far a sender looks ahead for places that are free.
@@ -200,7 +203,12 @@ impl<T> Sender<T> {
             // ORDERING: whoever stored it had acquired the receivers' releases, and passes them on.
             let gate = self.gate.load(Ordering::Acquire);
             if distance(gate, first) > spare {
-                let gate = shared.freed_from(gate, first, count.max(LOOK_AHEAD));
+                let ahead = count.max(LOOK_AHEAD);
+                let mut gate = shared.freed_from(gate, first, ahead);
+                let room = shared.slots.capacity().wrapping_sub(distance(gate, first));
+                if self.slip.caught_up_by(first, room, shared.slots.capacity()) {
+                    gate = shared.freed_from(gate, first, ahead);
+                }
                 self.gate.store(gate, Ordering::Release);
                 if distance(gate, first) > spare {
                     if shared.tail.load() == (first, false) {
@@ -496,6 +504,7 @@ impl<T> Clone for Sender<T> {
             shared: Arc::clone(&self.shared),
             gate: AtomicU64::new(self.gate.load(Ordering::Acquire)),
             pace: Pace::default(),
+            slip: Slip::new(self.shared.first),
         }
     }
 }

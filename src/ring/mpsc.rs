@@ -44,8 +44,9 @@ use crossbeam_utils::CachePadded;
 use super::forms::{looking, receiving, sending};
 use super::handle::Handle;
 pub use super::multi::Claim;
-use super::multi::{Pace, Place, Slip, Slot, State, Tail, after, committed, distance, first_lap};
+use super::multi::{Pace, Place, Slot, State, Tail, after, committed, distance, first_lap};
 use super::side::Side;
+use super::slip::Slip;
 use super::slots::{Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
@@ -84,6 +85,7 @@ impl RingOptions {
             shared: Arc::clone(&shared),
             head_seen: AtomicU64::new(first),
             pace: Pace::default(),
+            slip: Slip::new(first),
         };
         let receiver = Receiver {
             shared,
@@ -123,6 +125,7 @@ pub struct Sender<T> {
     /// The last seen head: places before it are empty. It only grows, and may be behind.
     head_seen: AtomicU64,
     pace: Pace,
+    slip: Slip,
 }
 
 /// The receiving side. Not `Clone`: there is one.
@@ -192,6 +195,10 @@ impl<T> Sender<T> {
                 // ORDERING: pairs with the release in `Receiver::free`: the receiver is done with
                 // the slots before it.
                 head = shared.head.load(Ordering::Acquire);
+                let room = shared.slots.capacity().wrapping_sub(distance(head, first));
+                if self.slip.caught_up_by(first, room, shared.slots.capacity()) {
+                    head = shared.head.load(Ordering::Acquire);
+                }
                 self.head_seen.store(head, Ordering::Release);
                 if distance(head, first) > spare {
                     if shared.tail.load() == (first, false) {
@@ -266,7 +273,7 @@ impl<T> Receiver<T> {
             RecvError::Closed
         } else {
             // Not claimed, or not committed.
-            self.slip.ran_dry(self.head);
+            self.slip.caught_up(self.head);
             RecvError::Empty
         }
     }
@@ -443,6 +450,7 @@ impl<T> Clone for Sender<T> {
             shared: Arc::clone(&self.shared),
             head_seen: AtomicU64::new(self.head_seen.load(Ordering::Acquire)),
             pace: Pace::default(),
+            slip: Slip::new(self.shared.first),
         }
     }
 }

@@ -353,29 +353,3 @@ impl Pace {
         }
     }
 }
-
-/// Where a receiver found nothing last. Right behind a sender it would fetch each line while that is
-/// still written to, and both would crawl.
-#[derive(Debug)]
-pub(crate) struct Slip {
-    dry_at: Place,
-}
-
-impl Slip {
-    const SPINS_MAX: u64 = 32;
-
-    pub(crate) fn new(first: Place) -> Self {
-        Self { dry_at: first }
-    }
-
-    /// To be called when nothing is at `place`: lets the senders get ahead, for about as long as the
-    /// run that ends here took, and a microsecond at most.
-    #[inline]
-    pub(crate) fn ran_dry(&mut self, place: Place) {
-        let run = distance(self.dry_at, place);
-        self.dry_at = place;
-        if !cfg!(ringbolt_loom) {
-            (0..run.min(Self::SPINS_MAX)).for_each(|_| spin_loop());
-        }
-    }
-}

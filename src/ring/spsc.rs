@@ -42,6 +42,7 @@ use crossbeam_utils::CachePadded;
 use super::forms::{looking, receiving, sending};
 use super::handle::Handle;
 use super::side::Side;
+use super::slip::Slip;
 use super::slots::{CountOnDrop, Slots, drop_all};
 use super::{RecvError, Refused, RingOptions, RingStats, SendError};
 use crate::error::Result as RingboltResult;
@@ -80,6 +81,7 @@ impl RingOptions {
             shared: Arc::clone(&shared),
             tail: self.first,
             head_seen: self.first,
+            slip: Slip::new(self.first),
         };
         let receiver = Receiver {
             shared,
@@ -116,6 +118,7 @@ pub struct Sender<T> {
     /// This side's own index, and the last seen of the other's.
     tail: u64,
     head_seen: u64,
+    slip: Slip,
 }
 
 /// The receiving side. Not `Clone`: there is one.
@@ -172,6 +175,10 @@ impl<T> Sender<T> {
             // ORDERING: pairs with the release in `Receiver::free`: the receiver is done with the
             // slots that this finds empty.
             self.head_seen = self.shared.head.load(Ordering::Acquire);
+            let room = capacity - self.tail.wrapping_sub(self.head_seen);
+            if self.slip.caught_up_by(self.tail, room, capacity) {
+                self.head_seen = self.shared.head.load(Ordering::Acquire);
+            }
             if capacity - self.tail.wrapping_sub(self.head_seen) < count as u64 {
                 return Err(self.refused(count));
             }

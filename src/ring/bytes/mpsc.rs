@@ -57,6 +57,7 @@ use crate::error::Result as RingboltResult;
 use crate::ring::handle::Handle;
 use crate::ring::multi::Pace;
 use crate::ring::side::Side;
+use crate::ring::slip::Slip;
 use crate::ring::{Refused, RingOptions, RingStats};
 use crate::sync::atomic::Ordering;
 
@@ -85,6 +86,7 @@ impl RingOptions {
         let sender = Sender {
             shared: Arc::clone(&shared),
             pace: Pace::default(),
+            slip: Slip::new(0),
         };
         Ok((sender, Receiver::new(shared)))
     }
@@ -94,6 +96,7 @@ impl RingOptions {
 pub struct Sender {
     shared: Arc<Shared>,
     pace: Pace,
+    slip: Slip,
 }
 
 sending!([&self] self);
@@ -139,9 +142,17 @@ impl Sender {
             let end = tail.wrapping_add(padding + bytes);
             if end.wrapping_sub(head) > capacity {
                 // ORDERING: pairs with the release in `Receiver::give_back`.
-                let now = self.shared.head.load(Ordering::Acquire);
+                let mut now = self.shared.head.load(Ordering::Acquire);
                 if now == head {
                     return Err(Refused::Full);
+                }
+                let room = capacity.wrapping_sub(tail.wrapping_sub(now)) / GRANULE_BYTES;
+                let place = tail / GRANULE_BYTES;
+                if self
+                    .slip
+                    .caught_up_by(place, room, capacity / GRANULE_BYTES)
+                {
+                    now = self.shared.head.load(Ordering::Acquire);
                 }
                 // An older one may overwrite a newer: then the next sender looks again.
                 // ORDERING: pairs with the acquire above.
@@ -220,6 +231,7 @@ impl Clone for Sender {
         Self {
             shared: Arc::clone(&self.shared),
             pace: Pace::default(),
+            slip: Slip::new(0),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Instant;
 use super::layout::{Begins, GRANULE_BYTES, record_bytes};
 use super::shared::Shared;
 use crate::ring::handle::Handle;
-use crate::ring::multi::Slip;
 use crate::ring::side::Side;
+use crate::ring::slip::Slip;
 use crate::ring::{RecvError, RingStats};
 use crate::sync::atomic::Ordering;
 
@@ -198,7 +198,7 @@ impl Receiver {
                     // What was committed before the ring was closed is seen if that is: once more.
                     if closed || !self.shared.is_closed() {
                         if self.shared.many {
-                            self.slip.ran_dry(self.head / GRANULE_BYTES);
+                            self.slip.caught_up(self.head / GRANULE_BYTES);
                         }
                         return Err(RecvError::Empty);
                     }

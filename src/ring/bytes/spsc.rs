@@ -41,11 +41,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::forms::sending;
-use super::layout::{HEADER_BYTES, Header, padding_before, record_bytes};
+use super::layout::{GRANULE_BYTES, HEADER_BYTES, Header, padding_before, record_bytes};
 use super::shared::Shared;
 use crate::error::Result as RingboltResult;
 use crate::ring::handle::Handle;
 use crate::ring::side::Side;
+use crate::ring::slip::Slip;
 use crate::ring::{Refused, RingOptions, RingStats};
 use crate::sync::atomic::Ordering;
 
@@ -76,6 +77,7 @@ impl RingOptions {
             shared: Arc::clone(&shared),
             tail: first,
             head_seen: first,
+            slip: Slip::new(first / GRANULE_BYTES),
         };
         Ok((sender, Receiver::new(shared)))
     }
@@ -88,6 +90,7 @@ pub struct Sender {
     tail: u64,
     /// The last seen of the receiver's head.
     head_seen: u64,
+    slip: Slip,
 }
 
 sending!([&mut self] self);
@@ -133,6 +136,14 @@ impl Sender {
         if end.wrapping_sub(self.head_seen) > capacity {
             // ORDERING: pairs with the release in `Receiver::give_back`: what it gave back is read.
             self.head_seen = self.shared.head.load(Ordering::Acquire);
+            let room = (capacity - self.tail.wrapping_sub(self.head_seen)) / GRANULE_BYTES;
+            let place = self.tail / GRANULE_BYTES;
+            if self
+                .slip
+                .caught_up_by(place, room, capacity / GRANULE_BYTES)
+            {
+                self.head_seen = self.shared.head.load(Ordering::Acquire);
+            }
             if end.wrapping_sub(self.head_seen) > capacity {
                 return Err(if self.shared.was_closed() {
                     Refused::Closed
