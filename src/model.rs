@@ -270,7 +270,7 @@ impl Watermark {
 
     /// Awaits the same.
     pub async fn wait_async(&self, needed: u64) -> bool {
-        crate::log::wait_for_model(&self.waiters, needed, || self.ready(needed)).await
+        self.waiters.wait_async(needed, || self.ready(needed)).await
     }
 
     /// Registers a waker and takes it back.

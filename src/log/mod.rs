@@ -547,7 +547,7 @@ impl Log {
         let reply = Reply::new();
         let answer = match self.send(request(reply.clone()), &reply) {
             Some(answer) => answer,
-            None => watch::wait_async(&reply.0.waiters, 0, || reply.get()).await,
+            None => reply.0.waiters.wait_async(0, || reply.get()).await,
         };
         answer.map_err(|error| error.or_at_path(&self.core().path))
     }
@@ -635,7 +635,7 @@ impl Log {
         let core = self.core();
         core.request(Request::Close);
         let closed = || core.is_finished().then_some(());
-        watch::wait_async(&core.durable_waiters, u64::MAX - 2, closed).await;
+        core.durable_waiters.wait_async(u64::MAX - 2, closed).await;
         core.failure().map_or(Ok(()), |error| Err(error.clone()))
     }
 }
@@ -644,6 +644,3 @@ impl Log {
 pub(crate) fn position_for_model(ordinal: u64, offset: u64) -> Position {
     Position::new(ordinal, offset)
 }
-
-#[cfg(ringbolt_loom)]
-pub(crate) use watch::wait_async as wait_for_model;

@@ -1,8 +1,6 @@
 //! The durable watermark as a value to watch, and waiting for such values without blocking.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -10,7 +8,6 @@ use crate::log::core::Core;
 use crate::log::position::Position;
 use crate::log::tail::Refusal;
 use crate::sync::atomic::spin_loop;
-use crate::sync::waiters::{Key, Waiters};
 
 /// Up to where a log is on disk. Cheap to clone; outlives the log's handles.
 #[derive(Clone)]
@@ -69,7 +66,9 @@ impl Durable {
     /// Those of [`Durable::wait_for`].
     pub async fn reached(&self, position: Position) -> Result<Position> {
         let waiters = &self.core.durable_waiters;
-        wait_async(waiters, position.to_u64(), || self.reached_now(position)).await
+        waiters
+            .wait_async(position.to_u64(), || self.reached_now(position))
+            .await
     }
 
     /// Awaits that the watermark rises above what this handle told last, and tells it.
@@ -121,38 +120,5 @@ pub(crate) fn end(core: &Core) -> Position {
             return Position::new(ordinal, tail.offset);
         }
         spin_loop();
-    }
-}
-
-/// Awaits that `ready` gives a value, asking again whenever `needed` is reached.
-pub(crate) async fn wait_async<T>(
-    waiters: &Waiters,
-    needed: u64,
-    mut ready: impl FnMut() -> Option<T>,
-) -> T {
-    let mut wait = Registration { waiters, key: None };
-    poll_fn(move |cx| {
-        if let Some(value) = ready() {
-            return Poll::Ready(value);
-        }
-        if !wait.key.is_some_and(|key| waiters.update(key, cx.waker())) {
-            wait.key = Some(waiters.register(needed, cx.waker().clone()));
-        }
-        ready().map_or(Poll::Pending, Poll::Ready)
-    })
-    .await
-}
-
-/// A registration that goes with its future.
-struct Registration<'a> {
-    waiters: &'a Waiters,
-    key: Option<Key>,
-}
-
-impl Drop for Registration<'_> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.waiters.remove(key);
-        }
     }
 }

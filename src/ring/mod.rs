@@ -33,7 +33,9 @@
 //! # What a stalled thread does to the others
 //!
 //! Each ring's page says which of its calls are wait-free, lock-free, or neither. Sleeping and
-//! waking take a short lock, on the slow path alone.
+//! waking take a short lock, on the slow path alone. An attempt that has caught up with the other side, or
+//! lost to a sibling, may pause for a microsecond or so, so that the others get on meanwhile; it waits for
+//! nobody.
 
 pub mod broadcast;
 pub mod bytes;

@@ -85,9 +85,9 @@ impl Side {
     }
 
     fn with_pauses(strategy: WaitStrategy, pauses_max: u32) -> Self {
-        barrier::prepare();
+        let waiters = Waiters::behind_light_fence(barrier::prepare());
         Self {
-            waiters: CachePadded::new(Waiters::new()),
+            waiters: CachePadded::new(waiters),
             strategy,
             pauses_max,
             spin_ns: AtomicU32::new(SPIN_MAX.as_nanos() as u32),
@@ -108,7 +108,7 @@ impl Side {
     pub(crate) fn notify(&self, count: usize) {
         // ORDERING: pairs with the heavy one in `register`: either a sleeper that registered is
         // seen here, or it sees the change when it looks again.
-        barrier::light();
+        barrier::lightest();
         if self.waiters.any_fenced() {
             self.waiters.wake_first(count);
         }
@@ -119,7 +119,7 @@ impl Side {
     #[inline]
     pub(crate) fn notify_reached(&self, reached: impl FnOnce() -> u64) {
         // ORDERING: as in `notify`.
-        barrier::light();
+        barrier::lightest();
         if self.waiters.any_fenced() {
             self.waiters.wake_fenced(reached());
         }
@@ -129,7 +129,7 @@ impl Side {
     #[inline]
     pub(crate) fn notify_each(&self) {
         // ORDERING: as in `notify`.
-        barrier::light();
+        barrier::lightest();
         self.notify_each_fenced();
     }
 

@@ -9,8 +9,9 @@
 //! panics are contained.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::atomic::{AtomicU64, Ordering, fence};
@@ -20,8 +21,11 @@ use super::park::Parker;
 /// The registry of those who wait for one watermark.
 #[derive(Debug)]
 pub(crate) struct Waiters {
-    /// The smallest value anybody waits for; `u64::MAX` while nobody does.
+    /// The smallest value anybody waits for; [`nobody`](Waiters::nobody) while nobody does.
     least: AtomicU64,
+    /// `u64::MAX`; one less where whoever wakes must pass a fence before he believes that nobody
+    /// waits, and so gets off the fast path.
+    nobody: u64,
     list: Mutex<List>,
 }
 
@@ -40,10 +44,27 @@ pub(crate) struct Key {
 
 impl Waiters {
     pub(crate) fn new() -> Self {
+        Self::with_nobody(u64::MAX)
+    }
+
+    /// Waiters whose wakers pass only a compiler's fence before they ask whether anybody waits. Unless
+    /// it is `enough`, they pass a real one when they ask.
+    pub(crate) fn behind_light_fence(enough: bool) -> Self {
+        Self::with_nobody(if enough { u64::MAX } else { u64::MAX - 1 })
+    }
+
+    fn with_nobody(nobody: u64) -> Self {
         Self {
-            least: AtomicU64::new(u64::MAX),
+            least: AtomicU64::new(nobody),
+            nobody,
             list: Mutex::new(List::default()),
         }
+    }
+
+    /// What `least` is to be.
+    fn least_of(&self, list: &List) -> u64 {
+        let first = list.wakers.first_key_value();
+        first.map_or(self.nobody, |(key, _)| key.needed)
     }
 
     /// Registers `waker` for the moment when the watermark reaches `needed`. The caller must look
@@ -52,13 +73,13 @@ impl Waiters {
         let key = {
             let mut list = self.list.lock();
             let key = Key {
-                // The largest number stands for "nobody".
-                needed: needed.min(u64::MAX - 1),
+                // The largest numbers stand for "nobody".
+                needed: needed.min(u64::MAX - 2),
                 id: list.next_id,
             };
             list.next_id += 1;
             list.wakers.insert(key, waker);
-            self.least.store(list.least(), Ordering::Relaxed);
+            self.least.store(self.least_of(&list), Ordering::Relaxed);
             key
         };
         // ORDERING: announce, then re-check. Pairs with the fence in `wake`: either the raiser
@@ -85,16 +106,25 @@ impl Waiters {
         let mut list = self.list.lock();
         let stood = list.wakers.remove(&key).is_some();
         if stood {
-            self.least.store(list.least(), Ordering::Relaxed);
+            self.least.store(self.least_of(&list), Ordering::Relaxed);
         }
         stood
     }
 
-    /// Whether anybody waits, for whatever value. To be asked after a sequentially consistent
-    /// fence behind what they may wait for.
+    /// Whether anybody waits, for whatever value. To be asked after a sequentially consistent fence
+    /// behind what they may wait for, or the [light one](Waiters::behind_light_fence).
     #[inline]
     pub(crate) fn any_fenced(&self) -> bool {
-        self.least.load(Ordering::Relaxed) != u64::MAX
+        self.least.load(Ordering::Relaxed) != u64::MAX && self.any_after_all()
+    }
+
+    #[cold]
+    fn any_after_all(&self) -> bool {
+        if self.nobody != u64::MAX {
+            // ORDERING: pairs with the fence in `register`.
+            fence(Ordering::SeqCst);
+        }
+        self.least.load(Ordering::Relaxed) != self.nobody
     }
 
     /// Wakes up to `count` of those who need least, first come, first served; says how many.
@@ -106,7 +136,7 @@ impl Waiters {
                 let Some((_, waker)) = list.wakers.pop_first() else {
                     return woken;
                 };
-                self.least.store(list.least(), Ordering::Relaxed);
+                self.least.store(self.least_of(&list), Ordering::Relaxed);
                 waker
             };
             wake_contained(waker);
@@ -134,9 +164,9 @@ impl Waiters {
     pub(crate) fn wake_all(&self) {
         // ORDERING: the lock that `wake_slow` takes in any case orders this against `register`; no
         // model kills the fence. It may stay: this is how a log ends.
-        // Nobody registers for the largest number itself, which stands for "nobody".
+        // Nobody registers for the largest numbers, which stand for "nobody".
         fence(Ordering::SeqCst);
-        self.wake_slow(u64::MAX - 1);
+        self.wake_slow(u64::MAX - 2);
     }
 
     #[cold]
@@ -148,7 +178,7 @@ impl Waiters {
                 id: 0,
             });
             let covered = std::mem::replace(&mut list.wakers, rest);
-            self.least.store(list.least(), Ordering::Relaxed);
+            self.least.store(self.least_of(&list), Ordering::Relaxed);
             covered
         };
         covered.into_values().for_each(wake_contained);
@@ -184,6 +214,42 @@ impl Waiters {
             self.remove(key);
         }
     }
+
+    /// Awaits that `ready` gives a value, asking again whenever `needed` is reached.
+    pub(crate) async fn wait_async<T>(
+        &self,
+        needed: u64,
+        mut ready: impl FnMut() -> Option<T>,
+    ) -> T {
+        let mut wait = Registration {
+            waiters: self,
+            key: None,
+        };
+        poll_fn(move |cx| {
+            if let Some(value) = ready() {
+                return Poll::Ready(value);
+            }
+            if !wait.key.is_some_and(|key| self.update(key, cx.waker())) {
+                wait.key = Some(self.register(needed, cx.waker().clone()));
+            }
+            ready().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// A registration that goes with its future.
+struct Registration<'a> {
+    waiters: &'a Waiters,
+    key: Option<Key>,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.waiters.remove(key);
+        }
+    }
 }
 
 /// A waker is the embedder's code: its panic must not end whoever wakes.
@@ -191,10 +257,47 @@ fn wake_contained(waker: Waker) {
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
-impl List {
-    fn least(&self) -> u64 {
-        self.wakers
-            .first_key_value()
-            .map_or(u64::MAX, |(key, _)| key.needed)
+#[cfg(all(test, not(ringbolt_loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::Waiters;
+
+    #[derive(Default)]
+    struct Calls(AtomicUsize);
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the light fence is enough or not, who waits is seen, and nobody else.
+    #[test]
+    fn nobody_is_told_from_somebody_with_either_fence() {
+        for enough in [true, false] {
+            let waiters = Waiters::behind_light_fence(enough);
+            let calls = Arc::new(Calls::default());
+            let waker = Waker::from(Arc::clone(&calls));
+            assert!(!waiters.any_fenced());
+            assert_eq!(waiters.wake_first(3), 0);
+            let greedy = waiters.register(u64::MAX, waker.clone());
+            let modest = waiters.register(1, waker.clone());
+            assert!(waiters.any_fenced());
+            waiters.wake_fenced(1);
+            assert_eq!(calls.0.load(Ordering::Relaxed), 1);
+            assert!(!waiters.remove(modest));
+            assert!(waiters.any_fenced());
+            waiters.wake_all();
+            assert_eq!(calls.0.load(Ordering::Relaxed), 2);
+            assert!(!waiters.remove(greedy));
+            assert!(!waiters.any_fenced());
+            let key = waiters.register(1, waker);
+            assert!(waiters.any_fenced());
+            assert!(waiters.remove(key));
+            assert!(!waiters.any_fenced());
+        }
     }
 }

@@ -11,10 +11,10 @@
 //! the models both are fences, which is what they promise.
 
 #[cfg(not(ringbolt_loom))]
-pub(crate) use real::{heavy, light, prepare};
+pub(crate) use real::{heavy, light, lightest, prepare};
 
 #[cfg(ringbolt_loom)]
-pub(crate) use modelled::{heavy, light, prepare};
+pub(crate) use modelled::{heavy, light, lightest, prepare};
 
 #[cfg(not(ringbolt_loom))]
 mod real {
@@ -25,8 +25,9 @@ mod real {
     /// Whether `light` may leave the fence to `heavy`. Set before the first ring exists, if at all.
     static LEFT_TO_HEAVY: AtomicBool = AtomicBool::new(false);
 
-    /// To be called before anything relies on the two: asks the kernel for its part.
-    pub(crate) fn prepare() {
+    /// To be called before anything relies on the two: asks the kernel for its part. Says whether it
+    /// does it, so that [`lightest`] is enough.
+    pub(crate) fn prepare() -> bool {
         let wanted = MembarrierQuery::PRIVATE_EXPEDITED;
         if !LEFT_TO_HEAVY.load(Ordering::Relaxed)
             && membarrier_query().contains(wanted)
@@ -34,6 +35,7 @@ mod real {
         {
             LEFT_TO_HEAVY.store(true, Ordering::Relaxed);
         }
+        LEFT_TO_HEAVY.load(Ordering::Relaxed)
     }
 
     /// The side that passes often.
@@ -44,6 +46,12 @@ mod real {
         } else {
             fence(Ordering::SeqCst);
         }
+    }
+
+    /// [`light`] for those who know by what they look at next whether they must fence.
+    #[inline]
+    pub(crate) fn lightest() {
+        compiler_fence(Ordering::SeqCst);
     }
 
     /// The side that goes to sleep. `false` when the kernel refused what it had granted (a filter
@@ -65,9 +73,15 @@ mod real {
 mod modelled {
     use crate::sync::atomic::{Ordering, fence};
 
-    pub(crate) fn prepare() {}
+    pub(crate) fn prepare() -> bool {
+        true
+    }
 
     pub(crate) fn light() {
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn lightest() {
         fence(Ordering::SeqCst);
     }
 

@@ -6,17 +6,21 @@
 //! twice, or not at all are seen as well. What `try_` calls refuse is not part of the promise: they
 //! may do so while another thread is in the middle of a call.
 
-use std::sync::Barrier;
+use std::sync::{Barrier, LazyLock};
 use std::thread;
 use std::time::Instant;
 
 use ringbolt::ring::lossy::{self, Missed};
 use ringbolt::ring::{RingOptions, broadcast, bytes, mpmc, mpsc, spsc};
 
-/// Operations that each ring's histories have together, sending and receiving.
-const OPERATIONS: usize = 10_000_000;
+/// Operations that each ring's histories have together, sending and receiving: ten million, unless
+/// `RINGBOLT_HISTORY_OPERATIONS` says otherwise.
+static OPERATIONS: LazyLock<usize> = LazyLock::new(|| {
+    let said = std::env::var("RINGBOLT_HISTORY_OPERATIONS");
+    said.map_or(10_000_000, |said| said.parse().expect("a number"))
+});
 /// Items of one history: its memory is bounded.
-const ITEMS: usize = 500_000;
+static ITEMS: LazyLock<usize> = LazyLock::new(|| (*OPERATIONS / 8).min(500_000));
 
 /// When something began and ended, in nanoseconds.
 type Span = (u64, u64);
@@ -39,7 +43,7 @@ type Receive<'a> = Box<dyn FnMut() -> Option<usize> + std::marker::Send + 'a>;
 /// and each receiver by itself. A sender is dropped when it has sent its part.
 fn record(senders: Vec<Send<'_>>, receivers: Vec<Receive<'_>>) -> (Events, Vec<Events>) {
     let begin = Instant::now();
-    let each = ITEMS / senders.len();
+    let each = *ITEMS / senders.len();
     let ready = Barrier::new(senders.len() + receivers.len());
     let ready = &ready;
     thread::scope(|scope| {
@@ -124,14 +128,14 @@ fn the_check_finds_disorder() {
 
 /// As many histories as have `operations` together.
 fn histories(operations: usize, one: impl Fn()) {
-    let count = operations.div_ceil(2 * ITEMS);
+    let count = operations.div_ceil(2 * *ITEMS);
     (0..count).for_each(|_| one());
-    println!("{} operations in {count} histories", count * ITEMS * 2);
+    println!("{} operations in {count} histories", count * *ITEMS * 2);
 }
 
 #[test]
 fn spsc_histories_are_in_order() {
-    histories(OPERATIONS, || {
+    histories(*OPERATIONS, || {
         let (mut sender, mut receiver) = spsc::ring(1024).unwrap();
         history(
             vec![Box::new(move |item| sender.send(item).unwrap())],
@@ -143,7 +147,7 @@ fn spsc_histories_are_in_order() {
 #[test]
 fn mpsc_histories_are_in_order() {
     for count in [1, 3] {
-        histories(OPERATIONS / 2, || {
+        histories(*OPERATIONS / 2, || {
             let (sender, mut receiver) = mpsc::ring(256).unwrap();
             let senders = vec![sender; count].into_iter();
             let send = |sender: mpsc::Sender<_>| -> Send<'_> {
@@ -160,7 +164,7 @@ fn mpsc_histories_are_in_order() {
 #[test]
 fn mpmc_histories_are_in_order() {
     for (senders, receivers) in [(1, 2), (2, 2), (4, 4), (2, 1)] {
-        histories(OPERATIONS / 4, || {
+        histories(*OPERATIONS / 4, || {
             let (sender, receiver) = mpmc::ring(256).unwrap();
             let send = |sender: mpmc::Sender<_>| -> Send<'_> {
                 Box::new(move |item| sender.send(item).unwrap())
@@ -180,7 +184,7 @@ fn mpmc_histories_are_in_order() {
 #[test]
 fn broadcast_histories_are_in_order() {
     for count in [1, 2] {
-        histories(OPERATIONS / 4, || {
+        histories(*OPERATIONS / 4, || {
             let mut ring = RingOptions::new(256).broadcast().unwrap();
             let (a, b) = (ring.receiver(), ring.receiver());
             let last = ring.receiver_after(&[&a, &b]).unwrap();
@@ -228,13 +232,13 @@ fn histories_of_bytes_are_in_order() {
             Some(item)
         })]
     }
-    histories(OPERATIONS, || {
+    histories(*OPERATIONS, || {
         let (mut sender, receiver) = bytes::spsc::ring(1 << 14).unwrap();
         let send = move |item| sender.send(&record_of(item)).unwrap();
         history(vec![Box::new(send)], receive(receiver));
     });
     for count in [1, 3] {
-        histories(OPERATIONS / 2, || {
+        histories(*OPERATIONS / 2, || {
             let (sender, receiver) = bytes::mpsc::ring(1 << 14).unwrap();
             let send = |sender: bytes::mpsc::Sender| -> Send<'_> {
                 Box::new(move |item| sender.send(&record_of(item)).unwrap())
@@ -248,7 +252,7 @@ fn histories_of_bytes_are_in_order() {
 /// What a lossy receiver gets is in order; what it is told to have missed is the rest, in its place.
 #[test]
 fn lossy_histories_are_in_order_and_complete() {
-    histories(OPERATIONS, || {
+    histories(*OPERATIONS, || {
         let mut sender = lossy::ring::<u64>(256).unwrap();
         let receivers: Vec<_> = (0..2).map(|_| sender.subscribe()).collect();
         let receivers = receivers.into_iter().map(|mut receiver| -> Receive<'_> {
@@ -259,7 +263,7 @@ fn lossy_histories_are_in_order_and_complete() {
                         Some(Ok(item)) => break item as usize,
                         Some(Err(Missed(count))) => due += count as usize,
                         None => {
-                            assert_eq!(due, ITEMS, "all is received or told to be missed");
+                            assert_eq!(due, *ITEMS, "all is received or told to be missed");
                             return None;
                         }
                     }
