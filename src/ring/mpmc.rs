@@ -33,6 +33,20 @@
 //! behind it for good, a drain that is forgotten fills the ring for good: [`Sender::stats`] then shows
 //! items inside, and receivers that wait.
 //!
+//! # Threads
+//!
+//! Handles change threads, and are shared between them, where the items change threads.
+//!
+//! ```compile_fail,E0277
+//! fn sends<T: Send>() {}
+//! sends::<ringbolt::ring::mpmc::Sender<std::rc::Rc<u8>>>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn sends<T: Send>() {}
+//! sends::<ringbolt::ring::mpmc::Receiver<std::rc::Rc<u8>>>();
+//! ```
+//!
 //! # Algorithm
 //!
 //! From Dmitry Vyukov's bounded MPMC queue (2010): each slot has a stamp that says which place was

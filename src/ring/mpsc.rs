@@ -29,6 +29,25 @@
 //! good: [`Sender::stats`] then shows items inside, and a receiver that waits. A drain that is
 //! forgotten keeps its places until the receiver's next call, and leaks the items in them.
 //!
+//! # Threads
+//!
+//! Handles change threads where the items do. There is one receiver.
+//!
+//! ```compile_fail,E0277
+//! fn sends<T: Send>() {}
+//! sends::<ringbolt::ring::mpsc::Sender<std::rc::Rc<u8>>>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn sends<T: Send>() {}
+//! sends::<ringbolt::ring::mpsc::Receiver<std::rc::Rc<u8>>>();
+//! ```
+//!
+//! ```compile_fail,E0599
+//! let (sender, receiver) = ringbolt::ring::mpsc::ring::<u8>(4).unwrap();
+//! let second = receiver.clone();
+//! ```
+//!
 //! # Algorithm
 //!
 //! Senders claim by compare-and-swap on the tail, gated by a copy of the receiver's index as in

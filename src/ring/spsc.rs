@@ -19,6 +19,30 @@
 //! (`mem::forget`) has sent nothing, and its room is claimed anew; a drain that is forgotten keeps
 //! its places until the receiver's next call. The items in both are leaked.
 //!
+//! # Threads
+//!
+//! Handles change threads where the items do. There is one of each.
+//!
+//! ```compile_fail,E0277
+//! fn sends<T: Send>() {}
+//! sends::<ringbolt::ring::spsc::Sender<std::rc::Rc<u8>>>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn sends<T: Send>() {}
+//! sends::<ringbolt::ring::spsc::Receiver<std::rc::Rc<u8>>>();
+//! ```
+//!
+//! ```compile_fail,E0599
+//! let (sender, receiver) = ringbolt::ring::spsc::ring::<u8>(4).unwrap();
+//! let second = sender.clone();
+//! ```
+//!
+//! ```compile_fail,E0599
+//! let (sender, receiver) = ringbolt::ring::spsc::ring::<u8>(4).unwrap();
+//! let second = receiver.clone();
+//! ```
+//!
 //! # Algorithm
 //!
 //! Lamport's ring (1983), with the copies of the other side's index that each side keeps as in
@@ -87,6 +111,7 @@ impl RingOptions {
             shared,
             head: self.first,
             tail_seen: self.first,
+            slip: Slip::new(self.first),
         };
         Ok((sender, receiver))
     }
@@ -127,6 +152,7 @@ pub struct Receiver<T> {
     /// This side's own index, and the last seen of the other's.
     head: u64,
     tail_seen: u64,
+    slip: Slip,
 }
 
 sending!([&mut self] self, Sender, Claim);
@@ -248,11 +274,11 @@ impl<T> Receiver<T> {
             self.tail_seen = self.shared.tail.load(Ordering::Acquire);
             if self.tail_seen == self.head {
                 self.tell_forgotten();
-                return Err(if closed {
-                    RecvError::Closed
-                } else {
-                    RecvError::Empty
-                });
+                if closed {
+                    return Err(RecvError::Closed);
+                }
+                self.slip.caught_up(self.head);
+                return Err(RecvError::Empty);
             }
         }
         Ok(self.tail_seen.wrapping_sub(self.head))

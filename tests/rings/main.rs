@@ -7,4 +7,5 @@ mod lossy;
 mod queues;
 mod ready_fd;
 mod select;
+mod stress;
 mod support;

@@ -37,6 +37,12 @@
 //! Records of one sender arrive in the order of its claims. [`Claim`] and [`Batch`] are not `Send`: a
 //! task that pends while it holds one would stall everybody.
 //!
+//! ```compile_fail,E0277
+//! fn sends<T: Send>(_: T) {}
+//! let (sender, _receiver) = ringbolt::ring::bytes::mpsc::ring(64).unwrap();
+//! sends(sender.claim(8).unwrap());
+//! ```
+//!
 //! # Algorithm
 //!
 //! That of the many-to-one ring of Agrona and Aeron (Real Logic): claim by moving the tail, fill, and

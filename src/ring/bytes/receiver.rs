@@ -197,9 +197,7 @@ impl Receiver {
                     }
                     // What was committed before the ring was closed is seen if that is: once more.
                     if closed || !self.shared.is_closed() {
-                        if self.shared.many {
-                            self.slip.caught_up(self.head / GRANULE_BYTES);
-                        }
+                        self.slip.caught_up(self.head / GRANULE_BYTES);
                         return Err(RecvError::Empty);
                     }
                     closed = true;
