@@ -2,6 +2,7 @@
 #![cfg(ringbolt_loom)]
 
 use loom::future::block_on;
+use loom::sync::Arc;
 use loom::thread;
 use ringbolt::ring::mpmc::{Receiver, Sender};
 use ringbolt::ring::{RecvError, Refused, RingOptions};
@@ -304,4 +305,58 @@ fn a_dropped_future_passes_its_wake_up_on() {
         }
         sleeper.join().unwrap();
     });
+}
+
+/// Who sees the end sees all that was sent before it.
+#[test]
+fn the_end_comes_behind_what_was_sent() {
+    explore("mpmc: two items, then the end", None, 100, || {
+        let (sender, receiver) = ring(2);
+        let thread = thread::spawn(move || {
+            sender.try_send(1_u32).unwrap();
+            sender.try_send(2).unwrap();
+        });
+        let mut next = 1;
+        loop {
+            match receiver.try_recv() {
+                Ok(number) => {
+                    assert_eq!(number, next);
+                    next += 1;
+                }
+                Err(RecvError::Closed) => break,
+                Err(_) => thread::yield_now(),
+            }
+        }
+        assert_eq!(next, 3);
+        thread.join().unwrap();
+    });
+}
+
+/// What one thread found free, another fills, through the same handle or a clone of it.
+#[test]
+fn a_handle_that_two_threads_share_passes_on_what_is_free() {
+    for cloned in [false, true] {
+        explore("mpmc: a shared sender", Some(3), 100, move || {
+            let (sender, receiver) = ring(1);
+            let sender = Arc::new(sender);
+            sender.try_send(1_u32).unwrap();
+            let other = {
+                let sender = Arc::clone(&sender);
+                thread::spawn(move || sender.try_send(2).is_ok())
+            };
+            let receives = thread::spawn(move || {
+                assert_eq!(receiver.try_recv(), Ok(1));
+                receiver
+            });
+            let sent = if cloned {
+                Sender::clone(&sender).try_send(3).is_ok()
+            } else {
+                sender.try_send(3).is_ok()
+            };
+            let sent = other.join().unwrap() as usize + sent as usize;
+            let receiver = receives.join().unwrap();
+            assert!(sent <= 1);
+            assert_eq!(receiver.try_iter().count(), sent);
+        });
+    }
 }

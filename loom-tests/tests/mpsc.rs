@@ -1,6 +1,7 @@
 //! Many senders, one receiver.
 #![cfg(ringbolt_loom)]
 
+use loom::sync::Arc;
 use loom::thread;
 use ringbolt::ring::mpsc::{Receiver, Sender};
 use ringbolt::ring::{RecvError, Refused, RingOptions};
@@ -209,4 +210,58 @@ fn the_last_handles_may_go_with_items_inside() {
         thread.join().unwrap();
         items.assert_all_dropped();
     });
+}
+
+/// Who sees the end sees all that was sent before it.
+#[test]
+fn the_end_comes_behind_what_was_sent() {
+    explore("mpsc: two items, then the end", None, 100, || {
+        let (sender, mut receiver) = ring(2);
+        let thread = thread::spawn(move || {
+            sender.try_send(1_u32).unwrap();
+            sender.try_send(2).unwrap();
+        });
+        let mut next = 1;
+        loop {
+            match receiver.try_recv() {
+                Ok(number) => {
+                    assert_eq!(number, next);
+                    next += 1;
+                }
+                Err(RecvError::Closed) => break,
+                Err(_) => thread::yield_now(),
+            }
+        }
+        assert_eq!(next, 3);
+        thread.join().unwrap();
+    });
+}
+
+/// What one thread found free, another fills, through the same handle or a clone of it.
+#[test]
+fn a_handle_that_two_threads_share_passes_on_what_is_free() {
+    for cloned in [false, true] {
+        explore("mpsc: a shared sender", Some(3), 100, move || {
+            let (sender, mut receiver) = ring(1);
+            let sender = Arc::new(sender);
+            sender.try_send(1_u32).unwrap();
+            let other = {
+                let sender = Arc::clone(&sender);
+                thread::spawn(move || sender.try_send(2).is_ok())
+            };
+            let receives = thread::spawn(move || {
+                assert_eq!(receiver.try_recv(), Ok(1));
+                receiver
+            });
+            let sent = if cloned {
+                Sender::clone(&sender).try_send(3).is_ok()
+            } else {
+                sender.try_send(3).is_ok()
+            };
+            let sent = other.join().unwrap() as usize + sent as usize;
+            let mut receiver = receives.join().unwrap();
+            assert!(sent <= 1);
+            assert_eq!(receiver.try_iter().count(), sent);
+        });
+    }
 }

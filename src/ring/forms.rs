@@ -1,12 +1,24 @@
 //! The forms of sending and receiving that follow from the `try_` ones, written once for all rings.
 //!
-//! A sender brings `try_send` and `claim_places`, a receiver `try_recv` and `take_places`: the
-//! attempts, which never wait; and `claimed` and `taken`, which make guards of places. `[&mut self]` or `[&self]` says how a handle's calls take it.
+//! A sender brings `claim_places`, a receiver `try_recv` and `take_places`: the attempts, which never
+//! wait; `claimed` and `taken`, which make guards of places; and `put`, which sends one item in a place.
+//! `[&mut self]` or `[&self]` says how a handle's calls take it.
 
 /// `send`, `send_with` and `claim` in their blocking, deadline and async forms.
 macro_rules! sending {
     ([$($receiver:tt)+] $this:ident, $Sender:ident, $Claim:ident) => {
         impl<T> $Sender<T> {
+            /// Sends an item if there is room.
+            ///
+            /// # Errors
+            ///
+            /// [`Refused::Full`] or [`Refused::Closed`], with the item.
+            #[inline]
+            pub fn try_send($($receiver)+, item: T) -> Result<(), SendError<T>> {
+                let place = $this.claim_places(1);
+                $this.put_if(place, item)
+            }
+
             /// Sends an item; blocks while the ring is full.
             ///
             /// # Errors
@@ -14,10 +26,11 @@ macro_rules! sending {
             /// [`Refused::Closed`], with the item.
             #[inline]
             pub fn send($($receiver)+, item: T) -> Result<(), SendError<T>> {
-                match $this.try_send(item) {
-                    Err(SendError { item, why: Refused::Full }) => $this.send_slow(item, None),
+                let place = match $this.claim_places(1) {
+                    Err(Refused::Full) => $this.wait_to_claim(1, None),
                     done => done,
-                }
+                };
+                $this.put_if(place, item)
             }
 
             /// Sends an item; blocks while the ring is full, until `deadline` at the latest.
@@ -30,27 +43,11 @@ macro_rules! sending {
                 item: T,
                 deadline: Instant,
             ) -> Result<(), SendError<T>> {
-                match $this.try_send(item) {
-                    Err(SendError { item, why: Refused::Full }) => {
-                        $this.send_slow(item, Some(deadline))
-                    }
+                let place = match $this.claim_places(1) {
+                    Err(Refused::Full) => $this.wait_to_claim(1, Some(deadline)),
                     done => done,
-                }
-            }
-
-            #[cold]
-            fn send_slow(
-                $($receiver)+,
-                item: T,
-                deadline: Option<Instant>,
-            ) -> Result<(), SendError<T>> {
-                match $this.wait_to_claim(1, deadline) {
-                    Ok(first) => {
-                        $this.claimed(first, 1).send_one(item);
-                        Ok(())
-                    }
-                    Err(why) => Err(SendError { item, why }),
-                }
+                };
+                $this.put_if(place, item)
             }
 
             /// Sends an item; awaits room. A future that is dropped before it is done has sent
@@ -60,9 +57,20 @@ macro_rules! sending {
             ///
             /// [`Refused::Closed`], with the item.
             pub async fn send_async($($receiver)+, item: T) -> Result<(), SendError<T>> {
-                match $this.await_to_claim(1).await {
-                    Ok(first) => {
-                        $this.claimed(first, 1).send_one(item);
+                let place = $this.await_to_claim(1).await;
+                $this.put_if(place, item)
+            }
+
+            /// The item moves once: into its place, or back.
+            #[inline]
+            fn put_if(
+                $($receiver)+,
+                place: Result<u64, Refused>,
+                item: T,
+            ) -> Result<(), SendError<T>> {
+                match place {
+                    Ok(place) => {
+                        $this.put(place, item);
                         Ok(())
                     }
                     Err(why) => Err(SendError { item, why }),

@@ -179,25 +179,15 @@ last receiver does the same."
 );
 
 impl<T> Sender<T> {
-    /// Sends an item if there is room.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Full`] or [`Refused::Closed`], with the item.
+    /// Sends an item in its place, a claimed one.
     #[inline]
-    pub fn try_send(&self, item: T) -> Result<(), SendError<T>> {
-        match self.claim_places(1) {
-            Ok(place) => {
-                let slot = self.shared.slots.at(place);
-                // SAFETY: the place is empty, and claimed.
-                unsafe { slot.write(|| item) };
-                slot.commit(place, State::Full);
-                self.shared.receivers.notify(1);
-                self.shared.slots.will_write(place);
-                Ok(())
-            }
-            Err(why) => Err(SendError { item, why }),
-        }
+    fn put(&self, place: Place, item: T) {
+        let slot = self.shared.slots.at(place);
+        // SAFETY: the place is empty, and claimed.
+        unsafe { slot.write(|| item) };
+        slot.commit(place, State::Full);
+        self.shared.receivers.notify(1);
+        self.shared.slots.will_write(place);
     }
 
     /// Claims `count` places that are free; the first of them.

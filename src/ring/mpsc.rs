@@ -173,25 +173,15 @@ receiver does the same."
 );
 
 impl<T> Sender<T> {
-    /// Sends an item if there is room.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Full`] or [`Refused::Closed`], with the item.
+    /// Sends an item in its place, a claimed one.
     #[inline]
-    pub fn try_send(&self, item: T) -> Result<(), SendError<T>> {
-        match self.claim_places(1) {
-            Ok(place) => {
-                let slot = self.shared.slots.at(place);
-                // SAFETY: the place is empty, and claimed.
-                unsafe { slot.write(|| item) };
-                slot.commit(place, State::Full);
-                self.shared.receivers.notify(1);
-                self.shared.slots.will_write(place);
-                Ok(())
-            }
-            Err(why) => Err(SendError { item, why }),
-        }
+    fn put(&self, place: Place, item: T) {
+        let slot = self.shared.slots.at(place);
+        // SAFETY: the place is empty, and claimed.
+        unsafe { slot.write(|| item) };
+        slot.commit(place, State::Full);
+        self.shared.receivers.notify(1);
+        self.shared.slots.will_write(place);
     }
 
     /// Claims `count` places that are empty; the first of them.
@@ -211,12 +201,10 @@ impl<T> Sender<T> {
             // ORDERING: whoever stored it had acquired the receiver's release, and passes it on.
             let mut head = self.head_seen.load(Ordering::Acquire);
             if distance(head, first) > spare {
-                // ORDERING: pairs with the release in `Receiver::free`: the receiver is done with
-                // the slots before it.
-                head = shared.head.load(Ordering::Acquire);
+                head = shared.freed();
                 let room = shared.slots.capacity().wrapping_sub(distance(head, first));
                 if self.slip.caught_up_by(first, room, shared.slots.capacity()) {
-                    head = shared.head.load(Ordering::Acquire);
+                    head = shared.freed();
                 }
                 self.head_seen.store(head, Ordering::Release);
                 if distance(head, first) > spare {
@@ -339,6 +327,14 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Shared<T> {
+    /// The first place that is not free again.
+    #[inline]
+    fn freed(&self) -> Place {
+        // ORDERING: pairs with the release in `Receiver::free`: the receiver is done with the slots
+        // before it.
+        self.head.load(Ordering::Acquire)
+    }
+
     #[inline]
     fn state(&self, place: Place) -> Option<State> {
         self.slots.at(place).state(place)

@@ -293,12 +293,6 @@ impl<'a, T> Claim<'a, T> {
         }
         self.receivers.notify(self.room);
     }
-
-    #[inline]
-    pub(crate) fn send_one(mut self, item: T) {
-        self.push(item);
-        self.commit();
-    }
 }
 
 impl<T> Drop for Claim<'_, T> {

@@ -172,22 +172,12 @@ Dropping the receiver does the same."
 );
 
 impl<T> Sender<T> {
-    /// Sends an item if there is room.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Full`] or [`Refused::Closed`], with the item.
+    /// Sends an item in its place, a claimed one.
     #[inline]
-    pub fn try_send(&mut self, item: T) -> Result<(), SendError<T>> {
-        match self.claim_places(1) {
-            Ok(place) => {
-                // SAFETY: the place is empty, and claimed by the one sender.
-                unsafe { self.shared.write(place, || item) };
-                self.publish(1);
-                Ok(())
-            }
-            Err(why) => Err(SendError { item, why }),
-        }
+    fn put(&mut self, place: u64, item: T) {
+        // SAFETY: the place is empty, and claimed by the one sender.
+        unsafe { self.shared.write(place, || item) };
+        self.publish(1);
     }
 
     /// Whether there is room for `count` items from the returned place on. Nothing is changed: the
@@ -198,12 +188,10 @@ impl<T> Sender<T> {
         let possibly_full =
             capacity.wrapping_sub(self.tail.wrapping_sub(self.head_seen)) < count as u64;
         if possibly_full {
-            // ORDERING: pairs with the release in `Receiver::free`: the receiver is done with the
-            // slots that this finds empty.
-            self.head_seen = self.shared.head.load(Ordering::Acquire);
+            self.head_seen = self.shared.freed();
             let room = capacity - self.tail.wrapping_sub(self.head_seen);
             if self.slip.caught_up_by(self.tail, room, capacity) {
-                self.head_seen = self.shared.head.load(Ordering::Acquire);
+                self.head_seen = self.shared.freed();
             }
             if capacity - self.tail.wrapping_sub(self.head_seen) < count as u64 {
                 return Err(self.refused(count));
@@ -364,6 +352,14 @@ impl<T> Drop for Receiver<T> {
 }
 
 impl<T> Shared<T> {
+    /// The first place that is not free again.
+    #[inline]
+    fn freed(&self) -> u64 {
+        // ORDERING: pairs with the release in `Receiver::free`: the receiver is done with the slots
+        // before it.
+        self.head.load(Ordering::Acquire)
+    }
+
     /// Builds an item in a place.
     ///
     /// # Safety
@@ -533,12 +529,6 @@ impl<T> Claim<'_, T> {
     pub fn commit(mut self) {
         let filled = std::mem::take(&mut self.filled);
         self.sender.publish(filled);
-    }
-
-    #[inline]
-    fn send_one(mut self, item: T) {
-        self.push(item);
-        self.commit();
     }
 }
 

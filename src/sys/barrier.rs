@@ -77,12 +77,17 @@ mod modelled {
         true
     }
 
+    /// A fence, which also orders what is before it and what is behind it for others. The real one
+    /// does not: `loom-tests/weaken` asks with `ringbolt_unfenced` whether the models of those who never
+    /// sleep miss it.
     pub(crate) fn light() {
-        fence(Ordering::SeqCst);
+        if !cfg!(ringbolt_unfenced) {
+            fence(Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn lightest() {
-        fence(Ordering::SeqCst);
+        light();
     }
 
     pub(crate) fn heavy() -> bool {

@@ -40,8 +40,12 @@ macro_rules! queue {
                 assert_eq!(kind(0), ErrorKind::Invalid);
                 assert_eq!(kind(usize::MAX), ErrorKind::Invalid);
                 assert_eq!(kind((1 << 31) + 1), ErrorKind::Invalid);
-                let huge = ring::<[u64; 1 << 40]>(1 << 31).unwrap_err();
-                assert_eq!(huge.kind(), ErrorKind::OverBudget);
+                // An instrumented compiler takes all memory for a type of this size.
+                #[cfg(not(ringbolt_sanitize))]
+                {
+                    let huge = ring::<[u64; 1 << 40]>(1 << 31).unwrap_err();
+                    assert_eq!(huge.kind(), ErrorKind::OverBudget);
+                }
             }
 
             #[test]

@@ -44,20 +44,12 @@ impl<T> MultiSender<T> {
         }
     }
 
-    /// Sends an item if there is room.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Full`] or [`Refused::Closed`], with the item.
+    /// Sends an item in its place, a claimed one.
     #[inline]
-    pub fn try_send(&mut self, item: T) -> Result<(), SendError<T>> {
-        match self.claim_places(1) {
-            Ok(place) => {
-                self.claimed(place, 1).send_one(item);
-                Ok(())
-            }
-            Err(why) => Err(SendError { item, why }),
-        }
+    fn put(&mut self, place: u64, item: T) {
+        let mut claim = self.claimed(place, 1);
+        claim.push(item);
+        claim.commit();
     }
 
     /// Claims `count` places from the returned one on. They must be published, if only as holes:
@@ -234,12 +226,6 @@ impl<T> MultiClaim<'_, T> {
         if self.filled < self.room {
             self.shared.mark_holed();
         }
-        self.publish();
-    }
-
-    #[inline]
-    fn send_one(mut self, item: T) {
-        self.push(item);
         self.publish();
     }
 

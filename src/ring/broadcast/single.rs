@@ -46,24 +46,14 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends an item if there is room.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Full`] or [`Refused::Closed`], with the item.
+    /// Sends an item in its place, a claimed one.
     #[inline]
-    pub fn try_send(&mut self, item: T) -> Result<(), SendError<T>> {
-        match self.claim_places(1) {
-            Ok(place) => {
-                let shared = &*self.shared;
-                // SAFETY: there is room at the tail, and this is the one sender.
-                unsafe { write(shared, &mut self.cleared, place, || item) };
-                self.tail = place.wrapping_add(1);
-                publish(shared, self.tail);
-                Ok(())
-            }
-            Err(why) => Err(SendError { item, why }),
-        }
+    fn put(&mut self, place: u64, item: T) {
+        let shared = &*self.shared;
+        // SAFETY: there is room at the tail, and this is the one sender.
+        unsafe { write(shared, &mut self.cleared, place, || item) };
+        self.tail = place.wrapping_add(1);
+        publish(shared, self.tail);
     }
 
     /// Whether there is room for `count` items from the returned place on. Nothing is changed: the
@@ -249,12 +239,6 @@ impl<T> Claim<'_, T> {
         let end = self.first.wrapping_add(filled as u64);
         *self.tail = end;
         publish(self.shared, end);
-    }
-
-    #[inline]
-    fn send_one(mut self, item: T) {
-        self.push(item);
-        self.commit();
     }
 }
 

@@ -148,7 +148,7 @@ impl Sender {
             let end = tail.wrapping_add(padding + bytes);
             if end.wrapping_sub(head) > capacity {
                 // ORDERING: pairs with the release in `Receiver::give_back`.
-                let mut now = self.shared.head.load(Ordering::Acquire);
+                let mut now = self.shared.freed();
                 if now == head {
                     return Err(Refused::Full);
                 }
@@ -158,7 +158,7 @@ impl Sender {
                     .slip
                     .caught_up_by(place, room, capacity / GRANULE_BYTES)
                 {
-                    now = self.shared.head.load(Ordering::Acquire);
+                    now = self.shared.freed();
                 }
                 // An older one may overwrite a newer: then the next sender looks again.
                 // ORDERING: pairs with the acquire above.

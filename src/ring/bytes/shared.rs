@@ -92,6 +92,14 @@ impl Shared {
             .ok_or(Refused::TooLarge)
     }
 
+    /// The first position that is not given back.
+    #[inline]
+    pub(super) fn freed(&self) -> u64 {
+        // ORDERING: pairs with the release in `Receiver::give_back`: the bytes are read, and zeroed
+        // where they must be.
+        self.head.load(Ordering::Acquire)
+    }
+
     /// The tail, without its flag.
     #[inline]
     pub(super) fn tail(&self) -> u64 {

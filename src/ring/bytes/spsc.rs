@@ -135,14 +135,14 @@ impl Sender {
         let capacity = self.shared.capacity();
         if end.wrapping_sub(self.head_seen) > capacity {
             // ORDERING: pairs with the release in `Receiver::give_back`: what it gave back is read.
-            self.head_seen = self.shared.head.load(Ordering::Acquire);
+            self.head_seen = self.shared.freed();
             let room = (capacity - self.tail.wrapping_sub(self.head_seen)) / GRANULE_BYTES;
             let place = self.tail / GRANULE_BYTES;
             if self
                 .slip
                 .caught_up_by(place, room, capacity / GRANULE_BYTES)
             {
-                self.head_seen = self.shared.head.load(Ordering::Acquire);
+                self.head_seen = self.shared.freed();
             }
             if end.wrapping_sub(self.head_seen) > capacity {
                 return Err(if self.shared.was_closed() {
