@@ -57,7 +57,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::forms::sending;
-use super::layout::{GRANULE_BYTES, HEADER_BYTES, Header, padding_before, record_bytes};
+use super::layout::{HEADER_BYTES, Header, padding_before, record_bytes};
 use super::shared::{CLOSED, Shared};
 use crate::error::Result as RingboltResult;
 use crate::ring::handle::Handle;
@@ -152,12 +152,9 @@ impl Sender {
                 if now == head {
                     return Err(Refused::Full);
                 }
-                let room = capacity.wrapping_sub(tail.wrapping_sub(now)) / GRANULE_BYTES;
-                let place = tail / GRANULE_BYTES;
-                if self
-                    .slip
-                    .caught_up_by(place, room, capacity / GRANULE_BYTES)
-                {
+                // In records like this one.
+                let room = capacity.wrapping_sub(tail.wrapping_sub(now)) / bytes;
+                if self.slip.caught_up_by(tail / bytes, room, capacity / bytes) {
                     now = self.shared.freed();
                 }
                 // An older one may overwrite a newer: then the next sender looks again.
@@ -173,7 +170,7 @@ impl Sender {
                 Ordering::Relaxed,
             );
             if claimed.is_err() {
-                self.pace.lost(tail / GRANULE_BYTES);
+                self.pace.lost(tail / bytes);
                 continue;
             }
             if padding > 0 {

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::layout::{Begins, GRANULE_BYTES, record_bytes};
+use super::layout::{Begins, record_bytes};
 use super::shared::Shared;
 use crate::ring::handle::Handle;
 use crate::ring::side::Side;
@@ -21,6 +21,8 @@ pub struct Receiver {
     shared: Arc<Shared>,
     /// What is taken ends here.
     head: u64,
+    /// Records so far.
+    taken: u64,
     /// Of one sender: what is known to be committed ends here.
     tail_seen: u64,
     /// Of many senders: what is taken and zeroed again ends here.
@@ -36,8 +38,9 @@ impl Receiver {
         Self {
             shared,
             head: first,
+            taken: 0,
             tail_seen: first,
-            slip: Slip::new(first / GRANULE_BYTES),
+            slip: Slip::new(0),
             cleared: first,
             given_back: first,
         }
@@ -197,7 +200,7 @@ impl Receiver {
                     }
                     // What was committed before the ring was closed is seen if that is: once more.
                     if closed || !self.shared.is_closed() {
-                        self.slip.caught_up(self.head / GRANULE_BYTES);
+                        self.slip.caught_up(self.taken);
                         return Err(RecvError::Empty);
                     }
                     closed = true;
@@ -229,6 +232,7 @@ impl Receiver {
     fn take(&mut self, len: usize) -> u64 {
         let payload = self.head.wrapping_add(super::layout::HEADER_BYTES);
         self.head = self.head.wrapping_add(record_bytes(len));
+        self.taken = self.taken.wrapping_add(1);
         payload
     }
 

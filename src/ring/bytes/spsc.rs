@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::forms::sending;
-use super::layout::{GRANULE_BYTES, HEADER_BYTES, Header, padding_before, record_bytes};
+use super::layout::{HEADER_BYTES, Header, padding_before, record_bytes};
 use super::shared::Shared;
 use crate::error::Result as RingboltResult;
 use crate::ring::handle::Handle;
@@ -77,7 +77,7 @@ impl RingOptions {
             shared: Arc::clone(&shared),
             tail: first,
             head_seen: first,
-            slip: Slip::new(first / GRANULE_BYTES),
+            slip: Slip::new(first),
         };
         Ok((sender, Receiver::new(shared)))
     }
@@ -136,12 +136,11 @@ impl Sender {
         if end.wrapping_sub(self.head_seen) > capacity {
             // ORDERING: pairs with the release in `Receiver::give_back`: what it gave back is read.
             self.head_seen = self.shared.freed();
-            let room = (capacity - self.tail.wrapping_sub(self.head_seen)) / GRANULE_BYTES;
-            let place = self.tail / GRANULE_BYTES;
-            if self
-                .slip
-                .caught_up_by(place, room, capacity / GRANULE_BYTES)
-            {
+            // In records like this one.
+            let bytes = end.wrapping_sub(self.tail);
+            let room = (capacity - self.tail.wrapping_sub(self.head_seen)) / bytes;
+            let place = self.tail / bytes;
+            if self.slip.caught_up_by(place, room, capacity / bytes) {
                 self.head_seen = self.shared.freed();
             }
             if end.wrapping_sub(self.head_seen) > capacity {
