@@ -179,3 +179,26 @@ fn a_future_that_is_dropped_has_taken_nothing() {
         }
     });
 }
+
+/// What comes while a drain begins is taken with it, whole.
+#[test]
+fn a_drain_takes_what_came_meanwhile() {
+    explore("spsc: drain meanwhile", None, 100, || {
+        let (mut sender, mut receiver) = ring(2);
+        let thread = thread::spawn(move || {
+            let mut sent = 0;
+            for number in 0..3 {
+                sent += u32::from(sender.try_send(number).is_ok());
+            }
+            sent
+        });
+        let mut taken = 0;
+        for _ in 0..2 {
+            if let Ok(drain) = receiver.try_drain(2) {
+                taken += drain.count() as u32;
+            }
+        }
+        let sent = thread.join().unwrap();
+        assert_eq!(taken + receiver.try_iter().count() as u32, sent);
+    });
+}
