@@ -506,6 +506,8 @@ impl<T> Clone for Sender<T> {
         self.shared.sender_count.fetch_add(1, Ordering::Relaxed);
         Self {
             shared: Arc::clone(&self.shared),
+            // ORDERING: as in `claim_places`: another thread may have stored it, through this handle. No
+            // model kills it yet; it stays, for a clone is made once.
             gate: AtomicU64::new(self.gate.load(Ordering::Acquire)),
             pace: Pace::default(),
             slip: Slip::new(self.shared.first),

@@ -463,6 +463,8 @@ impl<T> Clone for Sender<T> {
         self.shared.sender_count.fetch_add(1, Ordering::Relaxed);
         Self {
             shared: Arc::clone(&self.shared),
+            // ORDERING: as in `claim_places`: another thread may have stored it, through this handle. No
+            // model kills it yet; it stays, for a clone is made once.
             head_seen: AtomicU64::new(self.head_seen.load(Ordering::Acquire)),
             pace: Pace::default(),
             slip: Slip::new(self.shared.first),
