@@ -161,7 +161,8 @@ impl Tail {
     #[inline]
     pub(crate) fn load(&self) -> (Place, bool) {
         // ORDERING: acquire, so that who finds it beyond a place that was sent before it began also
-        // finds that place's stamp. No item is handed over by this word.
+        // finds that place's stamp. No item is handed over by this word, and no model kills it; it
+        // may stay, for what it costs nothing on the machines that this is for.
         let word = self.0.load(Ordering::Acquire);
         (word & !CLOSED, word & CLOSED != 0)
     }
@@ -183,6 +184,8 @@ impl Tail {
 
     /// Closes; says whether it was open.
     pub(crate) fn close(&self) -> bool {
+        // ORDERING: what the one who closes did before is seen with the closed word. The rings' own flag
+        // says the same to receivers, so no model kills it; it may stay, for a ring is closed once.
         self.0.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0
     }
 }

@@ -121,7 +121,8 @@ impl Waiters {
     #[cold]
     fn any_after_all(&self) -> bool {
         if self.nobody != u64::MAX {
-            // ORDERING: pairs with the fence in `register`.
+            // ORDERING: pairs with the fence in `register`. In the models the light fence is enough, so
+            // that none comes here: `wake` has the same, and a model that needs it.
             fence(Ordering::SeqCst);
         }
         self.least.load(Ordering::Relaxed) != self.nobody

@@ -134,7 +134,8 @@ impl Shared {
     /// Bytes that are not given back, about.
     pub(super) fn len(&self) -> usize {
         // ORDERING: pairs with the release in `Receiver::give_back`, so that the tail is not seen
-        // before the head. It may have run ahead meanwhile.
+        // before the head. It may have run ahead meanwhile. No model kills it: a length is a figure for
+        // people, and clamped to what it can be.
         let head = self.head.load(Ordering::Acquire);
         self.tail().wrapping_sub(head).min(self.capacity()) as usize
     }
