@@ -17,6 +17,30 @@ pub enum ErrorKind {
     /// Another process (or another handle in this one) has the log open for writing.
     #[error("the log is locked by another writer")]
     Locked,
+    /// The directory holds a log that belongs to no store.
+    #[error("not a store")]
+    NotAStore,
+    /// There is no stream of this name, or it was deleted.
+    #[error("no such stream")]
+    NoStream,
+    /// There is a stream of this name already.
+    #[error("the stream exists")]
+    Exists,
+    /// A condition does not hold: the stream's next offset or the key's version is another one.
+    #[error("a condition does not hold")]
+    Conflict,
+    /// A newer epoch of the producer, or a higher token, was seen.
+    #[error("fenced off")]
+    Fenced,
+    /// The producer's records before this one are missing.
+    #[error("out of order")]
+    OutOfOrder,
+    /// The offset is not one of the stream's.
+    #[error("no such offset")]
+    NoOffset,
+    /// There is no such cursor or key.
+    #[error("no such entry")]
+    Absent,
     /// The directory holds something, but not a log.
     #[error("not a log")]
     NotALog,
@@ -288,9 +312,15 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.kind() {
             ErrorKind::Locked => io::ErrorKind::ResourceBusy,
-            ErrorKind::NotALog | ErrorKind::Symlink | ErrorKind::Invalid | ErrorKind::NoRecord => {
-                io::ErrorKind::InvalidInput
-            }
+            ErrorKind::NotALog
+            | ErrorKind::NotAStore
+            | ErrorKind::Symlink
+            | ErrorKind::Invalid
+            | ErrorKind::NoOffset
+            | ErrorKind::NoRecord => io::ErrorKind::InvalidInput,
+            ErrorKind::NoStream | ErrorKind::Absent => io::ErrorKind::NotFound,
+            ErrorKind::Exists => io::ErrorKind::AlreadyExists,
+            ErrorKind::Conflict | ErrorKind::Fenced | ErrorKind::OutOfOrder => io::ErrorKind::Other,
             ErrorKind::NotOwner => io::ErrorKind::PermissionDenied,
             ErrorKind::Version | ErrorKind::UnknownFeature => io::ErrorKind::Unsupported,
             ErrorKind::Damaged => io::ErrorKind::InvalidData,

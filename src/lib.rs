@@ -14,10 +14,13 @@ mod log;
 pub mod model;
 #[allow(unsafe_code)]
 pub mod ring;
+#[cfg(not(ringbolt_loom))]
+pub mod store;
 #[allow(unsafe_code)]
 mod sync;
 #[allow(unsafe_code)]
 mod sys;
+mod time;
 
 pub use engine::{Driver, Engine, EngineBuilder, Poll};
 pub use error::{Error, ErrorKind, Result};

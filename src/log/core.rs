@@ -35,6 +35,8 @@ use crate::sync::waiters::Waiters;
 pub(crate) struct Core {
     pub(crate) path: PathBuf,
     pub(crate) log_id: LogId,
+    /// Of its segments' headers.
+    pub(crate) features: u64,
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) options: LogOptions,
     pub(crate) access: Access,
@@ -262,6 +264,7 @@ impl Segments {
 pub(crate) struct CoreParts {
     pub(crate) path: PathBuf,
     pub(crate) log_id: LogId,
+    pub(crate) features: u64,
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) options: LogOptions,
     pub(crate) tail: Tail,
@@ -279,6 +282,7 @@ impl Core {
             access: parts.dir.access(),
             path: parts.path,
             log_id: parts.log_id,
+            features: parts.features,
             dir: parts.dir,
             options: parts.options,
             tail: parts.tail,

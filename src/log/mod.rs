@@ -6,6 +6,7 @@
 pub(crate) mod append;
 pub(crate) mod core;
 mod cuts;
+pub(crate) mod follow;
 pub(crate) mod frame;
 mod hold;
 pub mod maintain;
@@ -42,6 +43,9 @@ pub use stats::Stats;
 pub use ticket::{Acknowledged, Ticket};
 pub use view::{LogView, ViewReader, ViewRecord};
 pub use watch::Durable;
+
+pub(crate) use position::UNIT_BYTES;
+pub(crate) use segment::{FEATURE_STORE, STORE_RULES_SHIFT};
 
 use self::core::{Cut, Reply, Request};
 use crate::sync::atomic::Ordering::Relaxed;
@@ -93,6 +97,18 @@ impl std::fmt::Debug for Log {
             .field("path", &self.0.core.0.path)
             .finish_non_exhaustive()
     }
+}
+
+/// Opens a log with somebody who follows it: see [`follow`].
+#[cfg(not(ringbolt_loom))]
+pub(crate) fn open_followed(
+    engine: &Engine,
+    dir: &Path,
+    options: &LogOptions,
+    follower: Box<dyn follow::Follower>,
+) -> Result<Log> {
+    options.check().map_err(|error| error.at_path(dir))?;
+    open::open(engine, dir, options, Some(follower))
 }
 
 impl Engine {

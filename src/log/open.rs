@@ -8,6 +8,7 @@ use crate::disk::{AlignedBuf, Dir, Disk, File, PathKind, Region};
 use crate::engine::{Budget, Engine, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, CoreParts, Segment, Segments, Summary};
+use crate::log::follow::{self, Follower};
 use crate::log::frame::Checkpoint;
 use crate::log::make::{self, Plan, Spares};
 use crate::log::options::{IMAGES_MIN, LogOptions, Preallocation};
@@ -15,7 +16,7 @@ use crate::log::persist::{Beginning, FIRST_GENERATION, Persist};
 use crate::log::position::{ORDINAL_MAX, Position};
 use crate::log::read::ReadPool;
 use crate::log::recover::{self, Found, LOCK_NAME, Mode, Recovered, Tail as Recovery};
-use crate::log::segment::{self, Header, Link, frames_of};
+use crate::log::segment::{self, FEATURE_STORE, Header, Link, STORE_RULES_SHIFT, frames_of};
 use crate::log::tail::Tail;
 use crate::log::tail::image::Image;
 use crate::log::ticket::Shared;
@@ -25,8 +26,13 @@ use crate::sync::park::Parker;
 /// How long to wait before the lock is tried again.
 const LOCK_RETRY: Duration = Duration::from_millis(2);
 
-pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
-    attempt(engine, path, options).map_err(|error| {
+pub(crate) fn open(
+    engine: &Engine,
+    path: &Path,
+    options: &LogOptions,
+    follower: Option<Box<dyn Follower>>,
+) -> Result<Log> {
+    attempt(engine, path, options, follower).map_err(|error| {
         let error = error.or_at_path(path);
         match error.kind() {
             ErrorKind::Io => error.into_fatal().or_remedy(
@@ -41,7 +47,12 @@ pub(crate) fn open(engine: &Engine, path: &Path, options: &LogOptions) -> Result
     })
 }
 
-fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
+fn attempt(
+    engine: &Engine,
+    path: &Path,
+    options: &LogOptions,
+    mut follower: Option<Box<dyn Follower>>,
+) -> Result<Log> {
     if engine.is_forked() {
         return Err(Error::new(ErrorKind::Forked, "the engine is the parent's")
             .at_path(path)
@@ -63,6 +74,13 @@ fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
     if matches!(found.tail, Recovery::Fresh) && !options.create {
         return Err(recover::empty(&*dir));
     }
+    if !matches!(found.tail, Recovery::Fresh) {
+        check_features(found.features, options.features)?;
+    }
+    // Before the commit point: what cannot be followed is not opened, and nothing was changed.
+    if let Some(follower) = &mut follower {
+        follow::replay(&*dir, &found, &mut **follower)?;
+    }
     let opening = Opening {
         disk: &**disk,
         dir,
@@ -79,6 +97,7 @@ fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
     let core = Arc::new(Core::new(CoreParts {
         path: path.to_path_buf(),
         log_id: begun.segment.header.log_id,
+        features: begun.segment.header.features,
         dir: Arc::clone(&opening.dir),
         options: options.clone(),
         tail,
@@ -111,6 +130,7 @@ fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
         last_time_unix_ns: found.time_last_unix_ns,
         epoch: begun.epoch,
         ordinal_max: begun.ordinal_max,
+        follower,
     })));
     // The engine may have ended, or failed, before.
     if let Some(error) = core.failure() {
@@ -120,6 +140,30 @@ fn attempt(engine: &Engine, path: &Path, options: &LogOptions) -> Result<Log> {
         core: Shared(core),
         engine: engine.clone(),
     })))
+}
+
+/// A store's log is not opened as a bare one, nor the other way round.
+fn check_features(found: u64, wanted: u64) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    let (is_store, wants_store) = (found & FEATURE_STORE != 0, wanted & FEATURE_STORE != 0);
+    Err(match (is_store, wants_store) {
+        (true, false) => {
+            Error::new(ErrorKind::NotALog, "it is a store's log").remedy("open it with `Store`")
+        }
+        (false, true) => Error::new(ErrorKind::NotAStore, "it is a log without streams")
+            .remedy("open it with `Log`"),
+        _ => Error::new(
+            ErrorKind::Version,
+            format!(
+                "the store follows version {} of the rules, and this library version {}",
+                found >> STORE_RULES_SHIFT,
+                wanted >> STORE_RULES_SHIFT
+            ),
+        )
+        .remedy("open it with the version of Ringbolt that wrote it"),
+    })
 }
 
 /// Writes the checkpoint that says "opened again" behind the clean one, and padding to its block's
@@ -325,6 +369,7 @@ impl Opening<'_> {
             log_start: found.log_start,
             created_unix_ns: self.disk.now_unix_ns(),
             compatible: 0,
+            features: self.options.features,
         };
         // To make a log may take a moment; to open one again, after a crash above all, may not.
         let fill = match self.options.preallocation {

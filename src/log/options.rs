@@ -95,6 +95,8 @@ pub struct LogOptions {
     pub(crate) lock_timeout: Duration,
     pub(crate) create: bool,
     pub(crate) on_seal: Option<SealHook>,
+    /// Of the segments' headers, for a log that is made, and that one that is there must have.
+    pub(crate) features: u64,
 }
 
 impl std::fmt::Debug for LogOptions {
@@ -134,6 +136,7 @@ impl LogOptions {
             lock_timeout: Duration::from_secs(10),
             create: true,
             on_seal: None,
+            features: 0,
         }
     }
 
@@ -284,7 +287,7 @@ impl LogOptions {
     /// [`ErrorKind::Invalid`] for options that cannot be met.
     pub fn open_on(&self, engine: &Engine, dir: impl AsRef<Path>) -> Result<Log> {
         self.check().map_err(|error| error.at_path(dir.as_ref()))?;
-        crate::log::open::open(engine, dir.as_ref(), self)
+        crate::log::open::open(engine, dir.as_ref(), self, None)
     }
 
     pub(crate) fn memory_bound(&self) -> u64 {
@@ -305,7 +308,7 @@ impl LogOptions {
         self.unsynced_bytes.unwrap_or(16 << 20).min(room).max(8)
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
         if !self.segment_bytes.is_power_of_two()
             || !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes)

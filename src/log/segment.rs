@@ -29,8 +29,12 @@ pub(crate) const BLOCK_BYTES_MIN: u64 = 1 << 12;
 pub(crate) const BLOCK_BYTES_MAX: u64 = 1 << 16;
 
 const VERSION: u32 = 1;
+/// An incompatible feature: the records are a store's entries.
+pub(crate) const FEATURE_STORE: u64 = 1 << 0;
+/// Where in the features of a store's log the version of its rules is: sixteen bits.
+pub(crate) const STORE_RULES_SHIFT: u32 = 48;
 /// The incompatible features that this version knows.
-const INCOMPATIBLE_KNOWN: u64 = 0;
+const INCOMPATIBLE_KNOWN: u64 = FEATURE_STORE | 0xFFFF << STORE_RULES_SHIFT;
 const HEADER_MAGIC: [u8; 8] = *b"RBSEGMNT";
 const FOOTER_MAGIC: [u8; 8] = *b"RBFOOTER";
 /// Bytes of a header; the rest of its block is zero.
@@ -56,6 +60,8 @@ pub(crate) struct Header {
     pub(crate) created_unix_ns: u64,
     /// Features that a reader may ignore.
     pub(crate) compatible: u64,
+    /// Features that it may not; the same in all segments of a log.
+    pub(crate) features: u64,
 }
 
 /// One step of the chain.
@@ -100,7 +106,7 @@ impl Header {
         block[8..12].copy_from_slice(&VERSION.to_le_bytes());
         block[12..16].copy_from_slice(&(HEADER_BYTES as u32).to_le_bytes());
         block[16..24].copy_from_slice(&self.compatible.to_le_bytes());
-        block[24..32].copy_from_slice(&0u64.to_le_bytes());
+        block[24..32].copy_from_slice(&self.features.to_le_bytes());
         block[32..48].copy_from_slice(&self.log_id);
         block[48..56].copy_from_slice(&self.ordinal.to_le_bytes());
         block[56..64].copy_from_slice(&self.epoch.to_le_bytes());
@@ -142,6 +148,7 @@ impl Header {
         }
         let header = Self {
             compatible: long(head, 16),
+            features: long(head, 24),
             log_id: head[32..48].try_into().expect("sixteen bytes"),
             ordinal: long(head, 48),
             epoch: long(head, 56),
@@ -197,6 +204,8 @@ pub(crate) struct Footer {
     /// Records committed before the end of this segment, since the log was made.
     pub(crate) records_total: u64,
     pub(crate) times: TimeIndex,
+    /// Those of the header.
+    pub(crate) features: u64,
 }
 
 impl Footer {
@@ -217,7 +226,7 @@ impl Footer {
         block[88..96].copy_from_slice(&self.payload_bytes.to_le_bytes());
         block[96..104].copy_from_slice(&self.log_start.to_u64().to_le_bytes());
         block[104..112].copy_from_slice(&self.records_total.to_le_bytes());
-        block[112..120].copy_from_slice(&0u64.to_le_bytes());
+        block[112..120].copy_from_slice(&self.features.to_le_bytes());
         let block_bytes = block.len() as u32;
         block[120..124].copy_from_slice(&block_bytes.to_le_bytes());
         for (entry, place) in entries
@@ -272,6 +281,7 @@ impl Footer {
             payload_bytes: long(head, 88),
             log_start: Position::from_u64(long(head, 96)),
             records_total: long(head, 104),
+            features: long(head, 112),
             times: TimeIndex::of(times),
         };
         footer.sound(block.len() as u64).then_some(footer)
@@ -409,6 +419,7 @@ mod tests {
             log_start: Position::new(5, 4096),
             created_unix_ns: 99,
             compatible: 0x80,
+            features: FEATURE_STORE,
         }
     }
 
@@ -426,6 +437,7 @@ mod tests {
             log_start: header.log_start,
             records_total: 12,
             times,
+            features: header.features,
         }
     }
 
@@ -449,7 +461,7 @@ mod tests {
         assert_eq!(block[..16], *b"RBSEGMNT\x01\0\0\0\x80\0\0\0");
         assert_eq!(
             block[16..48],
-            *b"\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x000123456789abcdef"
+            *b"\x80\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x000123456789abcdef"
         );
         assert_eq!(block[48..56], 7u64.to_le_bytes());
         assert_eq!(block[72..80], 4104u64.to_le_bytes());
@@ -459,7 +471,7 @@ mod tests {
         footer(times(1)).write(&mut block);
         assert_eq!(block[..16], *b"RBFOOTER\x01\0\0\0\x01\0\0\0");
         assert_eq!(block[72..80], 8192u64.to_le_bytes());
-        assert_eq!(block[112..124], [0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]);
+        assert_eq!(block[112..124], [1, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]);
         assert_eq!(block[136..144], 1001u64.to_le_bytes());
     }
 

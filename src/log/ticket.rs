@@ -48,6 +48,17 @@ impl<'a> Ticket<'a> {
         self.position
     }
 
+    /// Where its frame ends.
+    #[inline]
+    pub(crate) fn end(&self) -> Position {
+        self.end
+    }
+
+    /// Wakes whoever persists, and with it whoever follows the log.
+    pub(crate) fn nudge(&self) {
+        self.core.0.engine.wake_by_ref();
+    }
+
     /// Whether the record was acknowledged, or never will be. Wait-free.
     #[must_use]
     pub fn is_done(&self) -> bool {

@@ -254,7 +254,7 @@ impl Drop for Registration<'_> {
 }
 
 /// A waker is the embedder's code: its panic must not end whoever wakes.
-fn wake_contained(waker: Waker) {
+pub(crate) fn wake_contained(waker: Waker) {
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 

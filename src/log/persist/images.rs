@@ -143,6 +143,7 @@ impl Persist {
             log_start: self.start.wanted(),
             created_unix_ns: self.disk.now_unix_ns(),
             compatible: 0,
+            features: self.core.features,
         }
     }
 
@@ -301,7 +302,9 @@ impl Persist {
     /// Whether the oldest image is on disk in full, and the frontier has left it.
     fn is_oldest_idle(&self) -> bool {
         self.live.front().is_some_and(|live| {
-            live.footer == FooterState::Sealed && live.generation < self.frontier_generation
+            live.footer == FooterState::Sealed
+                && live.generation < self.frontier_generation
+                && self.following.has_passed(live.generation)
         })
     }
 

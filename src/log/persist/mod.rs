@@ -7,10 +7,12 @@
 //! One state, driven by the engine's thread alone ([`Client`]); handles talk to it through
 //! [`Core`]. The parts: `group` decides what to write, `fill` zeroes ahead of it, `images` keeps
 //! segments ready ahead and takes memory back, `seal` writes footers and trims, `control` closes and
-//! truncates, `timing` tells waiters how long a write takes.
+//! truncates, `follow` gives what was committed to who derives something from it, `timing` tells
+//! waiters how long a write takes.
 
 mod control;
 mod fill;
+mod follow;
 mod group;
 mod images;
 mod live;
@@ -25,6 +27,7 @@ use crate::disk::{Disk, File, Queue, Region};
 use crate::engine::{Client, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::log::core::{Core, Request, Segment};
+use crate::log::follow::Follower;
 use crate::log::make::Spares;
 use crate::log::position::Position;
 use crate::log::segment;
@@ -71,6 +74,7 @@ pub(crate) struct Persist {
     ordinal_max: u64,
     start: seal::Start,
     shut: control::Shut,
+    following: follow::Following,
     /// Jobs of the keeper that have not told yet.
     jobs: usize,
     small_writes: timing::SmallWrites,
@@ -101,6 +105,8 @@ pub(crate) struct Beginning {
     pub(crate) last_time_unix_ns: u64,
     pub(crate) epoch: u64,
     pub(crate) ordinal_max: u64,
+    /// Who follows the log, from where appending begins.
+    pub(crate) follower: Option<Box<dyn Follower>>,
 }
 
 /// The generation that an opening begins with.
@@ -164,6 +170,7 @@ impl Persist {
             ordinal_max: beginning.ordinal_max,
             start,
             shut: control::Shut::Open,
+            following: follow::Following::new(beginning.follower, FIRST_GENERATION, at),
             jobs: 0,
             small_writes: timing::SmallWrites::default(),
             progressed: false,
@@ -211,12 +218,14 @@ impl Persist {
             #[cfg(feature = "tracing")]
             tracing::error!(path = %self.core.path.display(), %error, "the log failed");
             self.core.fail(error);
+            self.following.end();
             self.answer_all();
         }
     }
 
     /// Handles learn that the log is closed.
     fn end(&mut self) {
+        self.following.end();
         self.finished = true;
         self.core.finish();
         self.answer_all();
@@ -417,11 +426,15 @@ impl Client for Persist {
     fn settle(&mut self, queue: &mut dyn Queue) -> bool {
         if self.is_over() {
             if self.is_still() && self.jobs == 0 && !self.finished {
+                if !self.failed {
+                    self.end_following();
+                }
                 self.release(queue);
                 self.end();
             }
             return false;
         }
+        let late = self.follow(follow::FOLLOW_MAX);
         let progressed = std::mem::take(&mut self.progressed);
         if progressed {
             self.last_active_ns = self.disk.now_monotonic_ns();
@@ -434,7 +447,7 @@ impl Client for Persist {
             return true;
         }
         let zeroing = self.zero_piece(queue);
-        progressed || zeroing
+        progressed || zeroing || late
     }
 
     fn arm(&mut self) -> bool {
@@ -451,7 +464,7 @@ impl Client for Persist {
         // Look once more: what was committed before the wish was seen wakes nobody.
         self.scan();
         let overdue = self.deadline_ns().is_some_and(|deadline| deadline <= now);
-        let work = self.has_group() || overdue || self.has_request();
+        let work = self.has_group() || overdue || self.has_request() || self.is_followed_late();
         if work {
             self.core.disarm();
         }

@@ -131,6 +131,7 @@ impl Persist {
             log_start: self.start.wanted,
             records_total: live.records_total,
             times: live.summary.times.clone(),
+            features: header.features,
         };
         image::fill_idle(&memory, |bytes| footer.write(bytes));
         live.footer = FooterState::Submitted;

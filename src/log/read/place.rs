@@ -11,6 +11,7 @@ use crate::log::read::look::{Sight, end_of};
 use crate::log::read::options::{Cold, From, Visibility};
 use crate::log::read::source::Source;
 use crate::log::watch;
+use crate::time::unix_ns;
 
 /// Where the frame of the record at `position` begins, so that the log may be cut off there: a
 /// frame's begin and the end of the log stand for themselves, a batch's first record for the
@@ -220,10 +221,7 @@ impl Cursor {
 
     /// The last place that the time index knows before which everything was committed earlier.
     fn place_at_time(&mut self, time: SystemTime) {
-        let since_epoch = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let time_unix_ns = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+        let time_unix_ns = unix_ns(time);
         let segments: Vec<_> = self.core.segments.read().list.iter().cloned().collect();
         let place = segments.iter().rev().find_map(|segment| {
             let summary = segment.summary.lock();

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use crate::log::position::Position;
 use crate::log::read::cursor::Taken;
 use crate::log::read::reader::Reader;
+use crate::time::time_of;
 
 /// A record that a [`Reader`] lends: its bytes where they lie, in memory or in the file's mapping.
 ///
@@ -183,8 +184,4 @@ impl fmt::Debug for SharedRecord {
             .field("len", &self.bytes.len())
             .finish()
     }
-}
-
-fn time_of(unix_ns: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_nanos(unix_ns)
 }

@@ -26,6 +26,7 @@ pub(crate) fn header(ordinal: u64) -> Header {
         log_start: Position::MIN,
         created_unix_ns: 0,
         compatible: 0,
+        features: 0,
     }
 }
 

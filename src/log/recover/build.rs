@@ -20,6 +20,7 @@ pub(crate) fn header(ordinal: u64, epoch: u64, previous: Link) -> Header {
         log_start: Position::MIN,
         created_unix_ns: 1000 * ordinal,
         compatible: 0,
+        features: 0,
     }
 }
 
@@ -178,6 +179,7 @@ impl SegmentBuilder {
             log_start: self.log_start,
             records_total: self.records_before + self.records,
             times: self.times.clone(),
+            features: header.features,
         }
     }
 

@@ -134,6 +134,9 @@ impl Reader<'_> {
         if header.log_id != above.log_id {
             return damaged("it belongs to another log".into());
         }
+        if header.features != above.features {
+            return damaged("its features are not its successor's".into());
+        }
         if header.epoch > above.epoch {
             return damaged(format!(
                 "its epoch {} is above its successor's, {}",
@@ -300,5 +303,6 @@ fn header_of(footer: &Footer, segment_bytes: u64, block_bytes: u32) -> Header {
         log_start: footer.log_start,
         created_unix_ns: 0,
         compatible: 0,
+        features: footer.features,
     }
 }

@@ -48,6 +48,8 @@ const OBSERVE_TRIES: usize = 1000;
 pub(crate) struct Recovered {
     /// Zero for a fresh log, as are block and segment size.
     pub(crate) log_id: LogId,
+    /// Of all its segments.
+    pub(crate) features: u64,
     /// Of the newest segment.
     pub(crate) block_bytes: u32,
     /// Of the newest segment.
@@ -326,6 +328,7 @@ fn fresh(dir: &dyn Dir, listing: &Listing) -> Result<Recovered> {
     refuse_company(dir, listing)?;
     Ok(Recovered {
         log_id: LogId::default(),
+        features: 0,
         block_bytes: 0,
         segment_bytes: 0,
         epoch_max: 0,
@@ -411,6 +414,7 @@ fn assemble(
         .collect();
     Recovered {
         log_id: newest.log_id,
+        features: newest.features,
         block_bytes: newest.block_bytes,
         segment_bytes: newest.segment_bytes,
         epoch_max: newest.epoch,

@@ -182,6 +182,25 @@ impl Image {
         frame::count(unsafe { self.bytes(offset..offset + len.min(32)) })
     }
 
+    /// The bytes that the committed frame at `offset` takes; `None` while nothing is committed there.
+    ///
+    /// For the persister alone, which keeps the memory.
+    #[inline]
+    pub(crate) fn frame_bytes(&self, offset: usize) -> Option<usize> {
+        frame::committed_bytes(self.committed(offset))
+    }
+
+    /// The committed frame at `offset`, of `len` bytes.
+    ///
+    /// For the persister alone, which keeps the memory.
+    #[inline]
+    pub(crate) fn frame(&self, offset: usize, len: usize) -> &[u8] {
+        assert!(self.frame_bytes(offset) == Some(len));
+        // SAFETY: (1) it is committed, and so long; (2) the persister itself decides when the memory
+        // goes, and not while it lends it.
+        unsafe { self.bytes(offset..offset + len) }
+    }
+
     /// Tries to keep the memory as it is; fails once the image was retired.
     #[inline]
     pub(crate) fn pin(&self) -> bool {

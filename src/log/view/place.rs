@@ -12,6 +12,7 @@ use crate::log::segment::TimeIndex;
 use crate::log::view::chain::{Place, first};
 use crate::log::view::file::SegmentFile;
 use crate::log::view::reader::{ViewReader, batch, frame_of_batch};
+use crate::time::unix_ns;
 
 impl ViewReader {
     /// Moves to another place.
@@ -128,10 +129,7 @@ impl ViewReader {
     }
 
     fn seek_time(&mut self, time: SystemTime) -> Result<()> {
-        let since_epoch = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let time_unix_ns = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+        let time_unix_ns = unix_ns(time);
         let last_before = |times: &TimeIndex| {
             let entries = times.entries();
             let earlier = entries.partition_point(|entry| entry.time_unix_ns < time_unix_ns);

@@ -224,15 +224,18 @@ impl Diagnosis {
             log_start: Position::MIN,
             created_unix_ns: disk.now_unix_ns(),
             compatible: 0,
+            features: 0,
         };
         if let Some(last) = known.last() {
             header.log_id = last.log_id;
+            header.features = last.features;
         }
         let first = Position::new(ordinal, header.frames().start);
         match &self.left {
             None => header.log_start = first,
             Some(left) => {
                 header.log_id = left.log_id;
+                header.features = left.features;
                 header.epoch = header.epoch.max(left.epoch_max + 1);
                 header.log_start = left.log_start;
                 header.previous = match left.tail {
@@ -324,5 +327,6 @@ fn footer_of(found: &Found, tally: &recover::Tally, records_total: u64) -> Foote
         log_start: header.log_start.max(tally.log_start),
         records_total,
         times: tally.times.clone(),
+        features: header.features,
     }
 }

@@ -1,0 +1,142 @@
+//! How a store is opened, and what a stream is set to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::LogOptions;
+use crate::store::Store;
+use crate::store::config::{OPAQUE_BYTES_MAX, StreamConfig};
+
+/// Options for opening a store.
+///
+/// ```
+/// use ringbolt::LogOptions;
+/// use ringbolt::store::StoreOptions;
+/// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-store-options-{}", std::process::id()));
+/// let store = StoreOptions::new()
+///     .log(LogOptions::new().segment_bytes(1 << 20))
+///     .open(&dir)?;
+/// # store.close()?;
+/// # std::fs::remove_dir_all(&dir).ok();
+/// # Ok::<(), ringbolt::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct StoreOptions {
+    pub(crate) log: LogOptions,
+}
+
+impl StoreOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The options of the store's log: segments, memory, how much may be on its way to the disk. What
+    /// the log itself would retain is refused: streams retain.
+    #[must_use]
+    pub fn log(mut self, options: LogOptions) -> Self {
+        self.log = options;
+        self
+    }
+
+    /// Opens the store in `dir` with an engine of its own, making it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreOptions::open_on`].
+    pub fn open(&self, dir: impl AsRef<Path>) -> Result<Store> {
+        self.open_on(&Engine::builder().start()?, dir)
+    }
+
+    /// Opens the store in `dir` on `engine`, making it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LogOptions::open_on`]; [`ErrorKind::NotAStore`] for a log without streams,
+    /// [`ErrorKind::Version`] for a store that follows other rules than this library.
+    pub fn open_on(&self, engine: &Engine, dir: impl AsRef<Path>) -> Result<Store> {
+        if self.log.retain_bytes.is_some() || self.log.retain_age.is_some() {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the log of a store cannot drop segments by itself",
+            )
+            .remedy("set what each stream retains"));
+        }
+        Store::open_with(engine, dir.as_ref(), self)
+    }
+}
+
+/// What a stream is set to.
+#[derive(Debug, Clone, Default)]
+pub struct StreamOptions {
+    config: StreamConfig,
+    first_offset: u64,
+}
+
+impl StreamOptions {
+    /// The defaults: the first offset is 0, everything is kept, 1,000 producers and 10,000 message
+    /// ids are remembered.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The offset that the stream begins with.
+    #[must_use]
+    pub fn begin_at(mut self, offset: u64) -> Self {
+        self.first_offset = offset;
+        self
+    }
+
+    /// How many bytes its records' payloads may take; beyond, appends are refused as
+    /// [`ErrorKind::Full`].
+    #[must_use]
+    pub fn quota_bytes(mut self, bytes: u64) -> Self {
+        self.config.quota_bytes = bytes;
+        self
+    }
+
+    /// How many producers are remembered: beyond, whoever was silent for longest is forgotten.
+    #[must_use]
+    pub fn producers_max(mut self, count: u32) -> Self {
+        self.config.producers_max = count;
+        self
+    }
+
+    /// How many message ids are remembered, and for how long at most.
+    #[must_use]
+    pub fn message_ids(mut self, count_max: u32, window: Duration) -> Self {
+        self.config.messages_max = count_max;
+        self.config.message_window_ns = nanoseconds(window);
+        self
+    }
+
+    /// An opaque configuration of the embedder's own, of up to 4 KiB.
+    #[must_use]
+    pub fn opaque(mut self, bytes: impl Into<Box<[u8]>>) -> Self {
+        self.config.opaque = bytes.into();
+        self
+    }
+
+    pub(crate) fn first_offset(&self) -> u64 {
+        self.first_offset
+    }
+
+    pub(crate) fn config(&self) -> Result<&StreamConfig> {
+        if self.config.opaque.len() > OPAQUE_BYTES_MAX {
+            let what = format!(
+                "an opaque configuration of {} bytes",
+                self.config.opaque.len()
+            );
+            return Err(Error::new(ErrorKind::Invalid, what).remedy("keep to 4 KiB"));
+        }
+        Ok(&self.config)
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

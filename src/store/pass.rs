@@ -1,0 +1,190 @@
+//! The pass over the log: judges each entry in order, and tells what became of it.
+//!
+//! It runs on the thread that persists, and never waits for anybody there: while a reader has the
+//! state, the pass is put off.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::log::Position;
+use crate::log::follow::{Event, Events, Follower};
+use crate::store::entry::Entry;
+use crate::store::id::StreamId;
+use crate::store::shared::Shared;
+use crate::store::state::State;
+use crate::store::state::verdict::{BatchVerdict, Refusal, Verdict};
+
+/// What became of a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    One(Verdict),
+    Batch(BatchVerdict),
+}
+
+/// What was judged and is to be told to whoever waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// By the position of a frame's first record.
+    outcomes: BTreeMap<Position, Outcome>,
+    /// What nobody will ask for, and was not judged yet.
+    unwanted: BTreeSet<Position>,
+}
+
+impl Told {
+    pub(crate) fn get(&self, at: Position) -> Option<&Outcome> {
+        self.outcomes.get(&at)
+    }
+
+    /// Nobody asks for what is at this position any more; `judged` says whether it was judged.
+    pub(crate) fn forget(&mut self, at: Position, judged: bool) {
+        if judged {
+            self.outcomes.remove(&at);
+        } else {
+            self.unwanted.insert(at);
+        }
+    }
+
+    fn tell(&mut self, at: Position, outcome: Outcome) {
+        if !self.unwanted.remove(&at) {
+            self.outcomes.insert(at, outcome);
+        }
+    }
+}
+
+/// Derives a store's state from its log.
+pub(crate) struct Pass {
+    shared: Arc<Shared>,
+    /// What was judged, and is not told yet.
+    outcomes: Vec<(Position, Outcome)>,
+    /// Streams that got records, and are not told yet.
+    touched: Vec<StreamId>,
+    /// Up to where it has judged.
+    reached: Position,
+}
+
+impl Pass {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            outcomes: Vec::new(),
+            touched: Vec::new(),
+            reached: Position::MIN,
+        }
+    }
+
+    /// Tells what was judged. `false` while somebody is in the way.
+    fn tell(&mut self) -> bool {
+        {
+            let told = if self.shared.is_live() {
+                self.shared.told.try_lock()
+            } else {
+                // Nobody waits yet, and nobody ever asks for what was there before.
+                self.outcomes.clear();
+                Some(self.shared.told.lock())
+            };
+            let Some(mut told) = told else {
+                return false;
+            };
+            for (at, outcome) in self.outcomes.drain(..) {
+                told.tell(at, outcome);
+            }
+            // Under the lock: who finds that it was judged finds the outcome, too.
+            self.shared.set_applied(self.reached);
+        }
+        self.shared.wake(self.reached, &mut self.touched);
+        true
+    }
+}
+
+impl Follower for Pass {
+    fn follow(&mut self, events: &mut dyn Events) -> bool {
+        if self.reached > self.shared.applied() && !self.tell() {
+            return false;
+        }
+        {
+            let shared = Arc::clone(&self.shared);
+            let state = if shared.is_live() {
+                shared.state.try_write()
+            } else {
+                Some(shared.state.write())
+            };
+            let Some(mut state) = state else {
+                return false;
+            };
+            while let Some(event) = events.next() {
+                judge(&mut state, event, &mut self.outcomes, &mut self.touched);
+            }
+            self.reached = events.reached();
+            if state.has_quotas() {
+                shared.note_quotas();
+            }
+        }
+        // What cannot be told now is told at the next call.
+        self.tell();
+        true
+    }
+
+    fn ended(&mut self) {
+        self.shared.end();
+    }
+}
+
+#[inline]
+fn judge(
+    state: &mut State,
+    event: Event<'_>,
+    outcomes: &mut Vec<(Position, Outcome)>,
+    touched: &mut Vec<StreamId>,
+) {
+    let mut touch = |id: StreamId| {
+        if touched.last() != Some(&id) {
+            touched.push(id);
+        }
+    };
+    match event {
+        Event::Record { at, payload } => {
+            state.enter(at.segment());
+            if let Some((id, count, bytes)) = Entry::parse_plain(payload) {
+                // What is refused here is found out by who asks: there is no such stream.
+                if let Verdict::Applied(_) = state.append_plain(at, id, count, bytes.len()) {
+                    touch(id);
+                }
+                return;
+            }
+            let verdict = match Entry::parse(payload) {
+                Some(entry) => {
+                    touch(entry.stream);
+                    state.apply(at, &entry)
+                }
+                None => Verdict::Refused(Refusal::Invalid),
+            };
+            outcomes.push((at, Outcome::One(verdict)));
+        }
+        Event::Batch { at, records } => {
+            state.enter(at.segment());
+            let mut items = Vec::with_capacity(records.left() as usize);
+            let mut first = None;
+            let mut sound = true;
+            for (distance, payload) in records {
+                let at = at.plus(distance as u64);
+                first.get_or_insert(at);
+                match Entry::parse(payload) {
+                    Some(entry) => items.push((at, entry)),
+                    None => sound = false,
+                }
+            }
+            let verdict = if sound {
+                items.iter().for_each(|(_, entry)| touch(entry.stream));
+                state.apply_batch(&items)
+            } else {
+                BatchVerdict::Refused {
+                    item: items.len() as u32,
+                    refusal: Refusal::Invalid,
+                }
+            };
+            outcomes.push((first.unwrap_or(at), Outcome::Batch(verdict)));
+        }
+        Event::Left => state.leave(),
+        Event::Nothing => {}
+    }
+}

@@ -1,0 +1,472 @@
+//! Reading a stream: where its records lie is copied from the state, a few at a time; the log has them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{Position, ReadOptions, UNIT_BYTES, Visibility};
+use crate::store::Inner;
+use crate::store::id::StreamId;
+use crate::store::record::StreamRecord;
+use crate::store::shared::Watching;
+use crate::store::state::places::Located;
+use crate::store::stream::Stream;
+use crate::sync::park::Parker;
+
+/// So many places are copied at a time.
+const PLACES: usize = 256;
+
+/// Where reading a stream begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadFrom<'a> {
+    /// At its first record.
+    Earliest,
+    /// Behind its last one.
+    Latest,
+    /// At the record that has this offset.
+    Offset(u64),
+    /// Where this group's cursor stands.
+    Cursor(&'a str),
+}
+
+/// Options for reading a stream.
+#[derive(Debug, Clone)]
+pub struct StreamReadOptions {
+    visibility: Visibility,
+    depth: usize,
+}
+
+impl Default for StreamReadOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl StreamReadOptions {
+    /// The defaults: durable records, 32 reads at once.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            visibility: Visibility::Durable,
+            depth: 32,
+        }
+    }
+
+    /// Which records are seen: durable ones, all that are applied ([`Visibility::Committed`]), or
+    /// those before the stream's [gate](Stream::set_gate), as far as they are durable.
+    #[must_use]
+    pub fn visibility(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
+        self
+    }
+
+    /// How many reads may be on their way at once, of what is not in memory.
+    #[must_use]
+    pub fn depth(mut self, reads: usize) -> Self {
+        self.depth = reads;
+        self
+    }
+}
+
+/// Reads a stream, record by record or in batches. Owned, `Send`; it holds up nobody.
+///
+/// One that falls behind the stream's start gets [`ErrorKind::Trimmed`], one whose place was cut off
+/// [`ErrorKind::Cut`]; each tells which offset it goes on at, and does so at the next call.
+///
+/// ```
+/// use ringbolt::store::{ReadFrom, Store, StreamOptions};
+/// # let dir = std::env::temp_dir().join(format!("ringbolt-doc-stream-{}", std::process::id()));
+/// let store = Store::open(&dir)?;
+/// let stream = store.create("greetings", &StreamOptions::new())?;
+/// stream.append(b"hello")?.wait()?;
+///
+/// let mut reader = stream.reader(ReadFrom::Earliest)?;
+/// let record = reader.next()?;
+/// assert_eq!((record.offset(), record.payload()), (0, &b"hello"[..]));
+/// assert!(reader.try_next()?.is_none());
+/// # store.close()?;
+/// # std::fs::remove_dir_all(&dir).ok();
+/// # Ok::<(), ringbolt::Error>(())
+/// ```
+pub struct StreamReader {
+    stream: Stream,
+    options: StreamReadOptions,
+    /// The next record's offset, or one before it.
+    offset: u64,
+    /// Of the stream when it was last looked at.
+    incarnation: u64,
+    /// What was read ahead.
+    records: VecDeque<StreamRecord>,
+    /// An error that comes behind what was read ahead.
+    error: Option<Error>,
+    /// Kept for its memory.
+    places: Vec<Located>,
+    /// What must be on disk before there is another record to see.
+    wanted: Option<Position>,
+}
+
+impl StreamReader {
+    pub(crate) fn open(
+        stream: Stream,
+        from: ReadFrom<'_>,
+        options: &StreamReadOptions,
+    ) -> Result<Self> {
+        let state = stream.store().shared.state.read();
+        let Some(found) = state.stream(stream.id()) else {
+            return Err(stream.gone());
+        };
+        let offset = match from {
+            ReadFrom::Earliest => found.start,
+            ReadFrom::Latest => found.next,
+            ReadFrom::Offset(offset) if offset > found.next => {
+                return Err(found.out_of_range().error(Some(stream.name())));
+            }
+            ReadFrom::Offset(offset) => offset,
+            ReadFrom::Cursor(group) => {
+                let rare = found.rare.as_deref();
+                let cursor = rare.and_then(|rare| rare.cursors.0.get(group));
+                let cursor = cursor.ok_or_else(|| {
+                    let what = format!("group {group:?} has no cursor in {:?}", stream.name());
+                    Error::new(ErrorKind::Absent, what)
+                })?;
+                cursor.offset
+            }
+        };
+        let incarnation = found.incarnation;
+        drop(state);
+        Ok(Self {
+            stream,
+            options: options.clone(),
+            offset,
+            incarnation,
+            records: VecDeque::new(),
+            error: None,
+            places: Vec::new(),
+            wanted: None,
+        })
+    }
+
+    /// The offset of the next record, or one before it.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.records
+            .front()
+            .map_or(self.offset, StreamRecord::offset)
+    }
+
+    /// The next record, if there is one to see.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Trimmed`], [`ErrorKind::Cut`], [`ErrorKind::NoStream`], or what kept it from being
+    /// read.
+    pub fn try_next(&mut self) -> Result<Option<StreamRecord>> {
+        if self.records.is_empty() {
+            if let Some(error) = self.error.take() {
+                return Err(error);
+            }
+            self.read_ahead()?;
+        }
+        match self.records.pop_front() {
+            Some(record) => Ok(Some(record)),
+            None => self.error.take().map_or(Ok(None), Err),
+        }
+    }
+
+    /// The next record, waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StreamReader::try_next`], and [`ErrorKind::Closed`] or what made the store fail.
+    #[allow(clippy::should_implement_trait)] // it waits, and can fail
+    pub fn next(&mut self) -> Result<StreamRecord> {
+        loop {
+            if let Some(record) = self.try_next()? {
+                return Ok(record);
+            }
+            self.wait(None)?;
+        }
+    }
+
+    /// The same for at most `timeout`; then [`ErrorKind::TimedOut`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StreamReader::next`].
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<StreamRecord> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            if let Some(record) = self.try_next()? {
+                return Ok(record);
+            }
+            self.wait(deadline)?;
+        }
+    }
+
+    /// The next record, awaited. Dropped before it is done, the future has taken nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StreamReader::next`].
+    pub async fn next_async(&mut self) -> Result<StreamRecord> {
+        loop {
+            if let Some(record) = self.try_next()? {
+                return Ok(record);
+            }
+            self.wait_async().await?;
+        }
+    }
+
+    /// Up to `records_max` records of up to `bytes_max` bytes together, as far as there are some; the
+    /// first one comes whatever its size.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StreamReader::try_next`], with none taken.
+    pub fn try_next_batch(
+        &mut self,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StreamRecord>> {
+        let mut batch: Vec<StreamRecord> = Vec::new();
+        let mut bytes = 0_usize;
+        while batch.len() < records_max {
+            if self.records.is_empty() && self.error.is_none() {
+                match self.read_ahead() {
+                    Ok(()) => {}
+                    // Told at the next call.
+                    Err(error) if !batch.is_empty() => self.error = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            let Some(record) = self.records.front() else {
+                match self.error.take() {
+                    Some(error) if batch.is_empty() => return Err(error),
+                    error => self.error = error,
+                }
+                break;
+            };
+            bytes = bytes.saturating_add(record.payload().len());
+            if bytes > bytes_max && !batch.is_empty() {
+                break;
+            }
+            batch.extend(self.records.pop_front());
+        }
+        Ok(batch)
+    }
+
+    /// Goes to another offset.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoStream`]; [`ErrorKind::NoOffset`] beyond the end: the reader stays where it was.
+    pub fn seek(&mut self, offset: u64) -> Result<()> {
+        let state = self.stream.store().shared.state.read();
+        let Some(found) = state.stream(self.stream.id()) else {
+            return Err(self.stream.gone());
+        };
+        if offset > found.next {
+            return Err(found.out_of_range().error(Some(self.stream.name())));
+        }
+        self.incarnation = found.incarnation;
+        drop(state);
+        self.offset = offset;
+        self.records.clear();
+        self.error = None;
+        self.wanted = None;
+        Ok(())
+    }
+
+    /// Reads what there is to see, up to some records.
+    fn read_ahead(&mut self) -> Result<()> {
+        let next = self.find_places()?;
+        if self.places.is_empty() {
+            self.offset = next;
+            return Ok(());
+        }
+        let visibility = match self.options.visibility {
+            Visibility::Committed => Visibility::Committed,
+            Visibility::Durable | Visibility::Gated => Visibility::Durable,
+        };
+        let options = ReadOptions::new()
+            .visibility(visibility)
+            .depth(self.options.depth);
+        let log = &self.stream.store().log;
+        let places = std::mem::take(&mut self.places);
+        let positions = places.iter().map(|place| place.position);
+        let answers = log.read_many_with(positions, &options);
+        for (place, answer) in places.iter().zip(answers) {
+            let record = answer.and_then(|record| {
+                StreamRecord::new(record, place.offset).ok_or_else(|| {
+                    Error::new(ErrorKind::Damaged, "the record is none of a stream")
+                        .at_position(place.position)
+                })
+            });
+            match record {
+                Ok(record) => {
+                    self.offset = place.offset + u64::from(record.count());
+                    self.records.push_back(record);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    // It ends in the block that comes next.
+                    self.wanted = Some(log.durable().get().plus(UNIT_BYTES));
+                    break;
+                }
+                // Its place may have changed since it was looked up: the next call looks again.
+                Err(_) if !self.records.is_empty() => break,
+                Err(error) => {
+                    self.places = places;
+                    return Err(error);
+                }
+            }
+        }
+        self.places = places;
+        Ok(())
+    }
+
+    /// Copies the places of the next records that may be seen; returns the offset behind them if there
+    /// are none.
+    fn find_places(&mut self) -> Result<u64> {
+        self.places.clear();
+        self.wanted = None;
+        let shared = &self.stream.store().shared;
+        let durable = self.stream.store().log.durable().get();
+        let next = {
+            let state = shared.state.read();
+            let id = self.stream.id();
+            let Some(stream) = state.stream(id) else {
+                return Err(self.stream.gone());
+            };
+            if stream.incarnation != self.incarnation {
+                self.incarnation = stream.incarnation;
+                if stream.next < self.offset {
+                    self.offset = stream.next;
+                    return Err(self.moved(ErrorKind::Cut, "the stream was cut off there"));
+                }
+            }
+            if self.offset < stream.start {
+                self.offset = stream.start;
+                return Err(self.moved(ErrorKind::Trimmed, "the stream begins later"));
+            }
+            state.locate(stream, id, self.offset, PLACES, &mut self.places)
+        };
+        let limit = match self.options.visibility {
+            Visibility::Gated => shared.gate(self.stream.id()),
+            Visibility::Committed | Visibility::Durable => u64::MAX,
+        };
+        let seen = self.places.partition_point(|place| place.offset < limit);
+        self.places.truncate(seen);
+        if self.options.visibility != Visibility::Committed {
+            let hidden = |place: &Located| place.position >= durable;
+            if let Some(seen) = self.places.iter().position(hidden) {
+                self.wanted = Some(self.places[seen].position.plus(UNIT_BYTES));
+                self.places.truncate(seen);
+            }
+        }
+        Ok(if self.wanted.is_none() && limit == u64::MAX {
+            next.max(self.offset)
+        } else {
+            self.offset
+        })
+    }
+
+    fn moved(&self, kind: ErrorKind, what: &str) -> Error {
+        Error::new(kind, format!("{what} ({:?})", self.stream.name()))
+            .remedy(format!("reading goes on at offset {}", self.offset))
+    }
+
+    /// Sleeps until there may be something to see.
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let store = Arc::clone(self.stream.store());
+        let timed_out = || {
+            Error::new(ErrorKind::TimedOut, "no record yet").remedy("wait again, or give it longer")
+        };
+        if let Some(wanted) = self.wanted {
+            let durable = store.log.durable();
+            return match deadline {
+                None => durable.wait_for(wanted).map(|_| ()),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    durable.wait_timeout(wanted, left).map(|_| ())
+                }
+            };
+        }
+        let parker = Parker::new();
+        let watching = store.shared.watch(self.stream.id(), parker.waker());
+        let woken = match self.peek() {
+            Ok(false) => Ok(parker.park(deadline)),
+            found => found,
+        };
+        store.shared.unwatch(watching);
+        if woken? { Ok(()) } else { Err(timed_out()) }
+    }
+
+    async fn wait_async(&mut self) -> Result<()> {
+        let store = Arc::clone(self.stream.store());
+        if let Some(wanted) = self.wanted {
+            return store.log.durable().reached(wanted).await.map(|_| ());
+        }
+        let mut watched = Watched {
+            store: &store,
+            key: None,
+        };
+        std::future::poll_fn(|cx| {
+            watched.again(self.stream.id(), cx.waker().clone());
+            match self.peek() {
+                Ok(false) => Poll::Pending,
+                found => Poll::Ready(found.map(|_| ())),
+            }
+        })
+        .await
+    }
+
+    /// Whether there may be something to see, or to be told.
+    fn peek(&mut self) -> Result<bool> {
+        if let Err(error) = self.find_places() {
+            self.error = Some(error);
+            return Ok(true);
+        }
+        let found = !self.places.is_empty() || self.wanted.is_some();
+        if !found && self.stream.store().shared.has_ended() {
+            return Err(self.stream.store().ended());
+        }
+        Ok(found)
+    }
+}
+
+/// A place among those who wait for a stream, given back in any case.
+struct Watched<'a> {
+    store: &'a Inner,
+    key: Option<Watching>,
+}
+
+impl Watched<'_> {
+    fn again(&mut self, id: StreamId, waker: Waker) {
+        self.give_back();
+        self.key = Some(self.store.shared.watch(id, waker));
+    }
+
+    fn give_back(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.store.shared.unwatch(key);
+        }
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl std::fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamReader")
+            .field("stream", &self.stream)
+            .field("offset", &self.offset())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! What the handles of a store and its pass share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::log::Position;
+use crate::store::id::StreamId;
+use crate::store::pass::Told;
+use crate::store::state::State;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::lock::{Mutex, RwLock};
+use crate::sync::waiters::{Waiters, wake_contained};
+
+/// Everything that the handles of a store and its pass share.
+pub(crate) struct Shared {
+    /// Written by the pass alone, which never waits for it: whoever reads it must not have it for
+    /// longer than a few hundred values take to be copied.
+    pub(crate) state: RwLock<State>,
+    /// Never locked while the state is.
+    pub(crate) told: Mutex<Told>,
+    /// Everything before was judged and told.
+    applied: AtomicU64,
+    /// Those who wait for that, by position.
+    pub(crate) applied_waiters: Waiters,
+    /// Those who wait for records of streams.
+    streams: Mutex<Watchers>,
+    /// Whether anybody does.
+    watched: AtomicBool,
+    /// Whether the store is open: until then the log is replayed.
+    live: AtomicBool,
+    ended: AtomicBool,
+    /// Whether any stream was ever given a quota.
+    quotas: AtomicBool,
+    /// Up to where readers of gated visibility see, of the streams that were given a gate.
+    gates: Mutex<BTreeMap<StreamId, u64>>,
+}
+
+/// Who waits for records of which streams.
+#[derive(Default)]
+struct Watchers {
+    wakers: BTreeMap<(StreamId, u64), Waker>,
+    next: u64,
+}
+
+/// Somebody's place among those who wait for a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Watching(StreamId, u64);
+
+impl Shared {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: RwLock::new(State::default()),
+            told: Mutex::new(Told::default()),
+            applied: AtomicU64::new(0),
+            applied_waiters: Waiters::new(),
+            streams: Mutex::new(Watchers::default()),
+            watched: AtomicBool::new(false),
+            live: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            quotas: AtomicBool::new(false),
+            gates: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    /// Everything before this position was judged.
+    #[inline]
+    pub(crate) fn applied(&self) -> Position {
+        // ORDERING: pairs with the release in `set_applied`.
+        Position::from_u64(self.applied.load(Ordering::Acquire))
+    }
+
+    /// The pass alone.
+    pub(crate) fn set_applied(&self, position: Position) {
+        self.applied.store(position.to_u64(), Ordering::Release);
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn go_live(&self) {
+        self.live.store(true, Ordering::Release);
+    }
+
+    /// Nothing more is judged.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.applied_waiters.wake_all();
+        let watchers = std::mem::take(&mut self.streams.lock().wakers);
+        watchers.into_values().for_each(wake_contained);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether quotas must be looked at. One that is given meanwhile may be seen a little later.
+    #[inline]
+    pub(crate) fn has_quotas(&self) -> bool {
+        self.quotas.load(Ordering::Relaxed)
+    }
+
+    /// The pass alone.
+    pub(crate) fn note_quotas(&self) {
+        self.quotas.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn gate(&self, id: StreamId) -> u64 {
+        self.gates.lock().get(&id).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn set_gate(&self, id: StreamId, offset: u64) {
+        self.gates.lock().insert(id, offset);
+        // ORDERING: as in `wake`; a registration that is not seen will see the gate.
+        crate::sync::atomic::fence(Ordering::SeqCst);
+        self.wake_watchers(&[id]);
+    }
+
+    /// Wakes whoever waits for what was judged.
+    pub(crate) fn wake(&self, reached: Position, touched: &mut Vec<StreamId>) {
+        // The fence in it is for the look at `watched`, too.
+        self.applied_waiters.wake(reached.to_u64());
+        self.wake_watchers(touched);
+        touched.clear();
+    }
+
+    fn wake_watchers(&self, touched: &[StreamId]) {
+        if !self.watched.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut wakers = Vec::new();
+        {
+            let mut watchers = self.streams.lock();
+            for id in touched {
+                let of_stream = (*id, 0)..=(*id, u64::MAX);
+                let keys: Vec<_> = watchers
+                    .wakers
+                    .range(of_stream)
+                    .map(|(key, _)| *key)
+                    .collect();
+                wakers.extend(keys.iter().filter_map(|key| watchers.wakers.remove(key)));
+            }
+            let watched = !watchers.wakers.is_empty();
+            self.watched.store(watched, Ordering::Relaxed);
+        }
+        wakers.into_iter().for_each(wake_contained);
+    }
+
+    /// Has `waker` woken by the next record of the stream, or whatever else becomes of it. The
+    /// caller must look again afterwards.
+    pub(crate) fn watch(&self, id: StreamId, waker: Waker) -> Watching {
+        let key = {
+            let mut watchers = self.streams.lock();
+            let key = (id, watchers.next);
+            watchers.next += 1;
+            watchers.wakers.insert(key, waker);
+            self.watched.store(true, Ordering::Relaxed);
+            key
+        };
+        // ORDERING: announce, then re-check: pairs with the fence in `wake`.
+        crate::sync::atomic::fence(Ordering::SeqCst);
+        Watching(key.0, key.1)
+    }
+
+    pub(crate) fn unwatch(&self, watching: Watching) {
+        let mut watchers = self.streams.lock();
+        watchers.wakers.remove(&(watching.0, watching.1));
+    }
+}

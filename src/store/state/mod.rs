@@ -1,0 +1,519 @@
+//! What the log's order says: the one deterministic pass, and the state that it derives.
+//!
+//! [`State::apply`] and [`State::apply_batch`] read nothing but the entry and what the entries before
+//! it left: no clock, no memory pressure, no hash order. The same calls run while the store is
+//! open and when it is opened again, and so give the same answers. How they judge is part of the
+//! format ([`PASS_VERSION`]).
+
+pub(crate) mod cursors;
+pub(crate) mod messages;
+pub(crate) mod places;
+pub(crate) mod producers;
+pub(crate) mod stream;
+pub(crate) mod table;
+pub(crate) mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+use crate::log::Position;
+use crate::store::config::StreamConfig;
+use crate::store::entry::{Entry, Kind, Refer};
+use crate::store::id::StreamId;
+use crate::store::name;
+
+use cursors::{Cursor, METADATA_BYTES_MAX};
+use places::{Located, SegmentIndex};
+use stream::{Part, Rare, StreamState};
+use table::Table;
+use verdict::{BatchVerdict, Duplicate, Refusal, Verdict};
+
+/// Which rules the pass follows. Another version may judge the same entries otherwise.
+pub(crate) const PASS_VERSION: u32 = 1;
+
+/// All that a store's log says, up to some position.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct State {
+    slots: Vec<Slot>,
+    /// Slots that no stream has, the lowest first.
+    free: std::collections::BTreeSet<u32>,
+    names: BTreeMap<Arc<str>, u32>,
+    pub(crate) table: Table,
+    /// Streams that have records in the segment where the pass stands.
+    touched: Vec<StreamId>,
+    /// What lies in the segments that the pass has left.
+    indexes: BTreeMap<u64, Arc<SegmentIndex>>,
+    /// The segment where the pass stands; 0 for none.
+    segment: u64,
+    /// Whether any stream was ever given a quota. Nothing is judged by it.
+    quotas: bool,
+}
+
+/// Where a stream is, or may be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Slot {
+    /// Of the stream that is there, or the next one.
+    generation: u32,
+    stream: Option<Box<StreamState>>,
+}
+
+/// Why an entry is not applied.
+type Objection = Result<Duplicate, Refusal>;
+
+impl State {
+    /// The stream with this id.
+    #[inline]
+    pub(crate) fn stream(&self, id: StreamId) -> Option<&StreamState> {
+        let slot = self.slots.get(id.slot() as usize)?;
+        let stream = slot.stream.as_deref()?;
+        (slot.generation == id.generation()).then_some(stream)
+    }
+
+    #[inline]
+    fn stream_mut(&mut self, id: StreamId) -> Option<&mut StreamState> {
+        let slot = self.slots.get_mut(id.slot() as usize)?;
+        let stream = slot.stream.as_deref_mut()?;
+        (slot.generation == id.generation()).then_some(stream)
+    }
+
+    /// The id of the stream with this name.
+    pub(crate) fn find(&self, name: &str) -> Option<StreamId> {
+        let slot = *self.names.get(name)?;
+        let generation = self.slots.get(slot as usize)?.generation;
+        Some(StreamId::new(slot, generation))
+    }
+
+    /// The streams whose names begin with `prefix` and come after `after`, in order.
+    pub(crate) fn names<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, StreamId)> {
+        let from = match after.filter(|after| *after >= prefix) {
+            Some(after) => std::ops::Bound::Excluded(after),
+            None => std::ops::Bound::Included(prefix),
+        };
+        self.names
+            .range::<str, _>((from, std::ops::Bound::Unbounded))
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, slot)| {
+                let generation = self.slots[*slot as usize].generation;
+                (name, StreamId::new(*slot, generation))
+            })
+    }
+
+    pub(crate) fn has_quotas(&self) -> bool {
+        self.quotas
+    }
+
+    /// What became of the record without conditions that lies at `at`.
+    pub(crate) fn verdict_of(&self, id: StreamId, at: Position) -> Result<Verdict, Error> {
+        let Some(stream) = self.stream(id) else {
+            return Ok(Verdict::Refused(Refusal::NoStream));
+        };
+        let offset = if at.segment() == self.segment {
+            stream.open.iter().find_map(|run| run.at(at))
+        } else {
+            let index = self.indexes.get(&at.segment());
+            index.and_then(|index| index.runs_of(id).find_map(|run| run.at(at)))
+        };
+        offset.map(Verdict::Applied).ok_or_else(|| {
+            let what = format!("it was trimmed or cut off from {:?} since", stream.name);
+            Error::new(ErrorKind::NoOffset, what).at_position(at)
+        })
+    }
+
+    pub(crate) fn streams_len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The pass comes to a record in a segment.
+    #[inline]
+    pub(crate) fn enter(&mut self, segment: u64) {
+        if segment != self.segment {
+            self.leave();
+            self.segment = segment;
+        }
+    }
+
+    /// The pass leaves the segment where it stands: nothing more comes from there.
+    #[cold]
+    pub(crate) fn leave(&mut self) {
+        let segment = std::mem::take(&mut self.segment);
+        let mut runs = Vec::new();
+        for id in std::mem::take(&mut self.touched) {
+            // One that was deleted since has nothing any more.
+            if let Some(stream) = self.stream_mut(id) {
+                runs.extend(stream.leave(segment).into_iter().map(|run| (id, run)));
+            }
+        }
+        if !runs.is_empty() {
+            let index = SegmentIndex::new(segment, runs);
+            self.indexes.insert(segment, index);
+        }
+    }
+
+    /// Adds to `found` where the records of a stream lie, from the one on that takes `offset`, or the
+    /// first behind it; `max` at most. Returns the offset to go on from.
+    pub(crate) fn locate(
+        &self,
+        stream: &StreamState,
+        id: StreamId,
+        offset: u64,
+        max: usize,
+        found: &mut Vec<Located>,
+    ) -> u64 {
+        let mut at = offset.max(stream.start);
+        let full = found.len() + max;
+        let moved = stream.rare.as_deref().map(|rare| &rare.moved);
+        while let Some((part, end)) = stream.part(at) {
+            let (run, segment) = match part {
+                Part::Open(run) => (Some(run), self.segment),
+                Part::Left(segment) => {
+                    let index = self.indexes.get(&segment);
+                    (index.and_then(|index| index.run(id, at)), segment)
+                }
+            };
+            let records = run.into_iter().flat_map(|run| run.from(segment, at));
+            for mut record in records.take_while(|record| record.offset < end) {
+                if stream.is_erased(record.offset) {
+                    continue;
+                }
+                if found.len() == full {
+                    return record.offset;
+                }
+                let moved = moved.and_then(|moved| moved.get(&record.offset));
+                record.position = moved.copied().unwrap_or(record.position);
+                found.push(record);
+            }
+            at = end;
+        }
+        at.max(offset)
+    }
+
+    /// Applies a record that has no fields, as most have none.
+    #[inline]
+    pub(crate) fn append_plain(
+        &mut self,
+        at: Position,
+        id: StreamId,
+        count: u32,
+        bytes: usize,
+    ) -> Verdict {
+        let Some(stream) = self.stream_mut(id) else {
+            return Verdict::Refused(Refusal::NoStream);
+        };
+        let fresh = stream.open.is_empty();
+        if stream.next.checked_add(count.into()).is_none() {
+            return Verdict::Refused(stream.out_of_range());
+        }
+        let offset = stream.push(at, count, bytes);
+        if fresh {
+            self.touched.push(id);
+        }
+        Verdict::Applied(offset)
+    }
+
+    /// Applies an entry that stands for itself.
+    pub(crate) fn apply(&mut self, at: Position, entry: &Entry<'_>) -> Verdict {
+        match self.check(entry) {
+            Ok(()) if entry.refer.is_some() => Verdict::Refused(Refusal::Invalid),
+            Ok(()) => Verdict::Applied(self.commit(at, entry, &[])),
+            Err(Ok(duplicate)) => Verdict::Duplicate(duplicate),
+            Err(Err(refusal)) => Verdict::Refused(refusal),
+        }
+    }
+
+    /// Applies all of a batch, or nothing: each item's conditions are judged by the state before the
+    /// batch. An item that was there already says that of the whole batch.
+    pub(crate) fn apply_batch(&mut self, items: &[(Position, Entry<'_>)]) -> BatchVerdict {
+        for (index, (_, entry)) in items.iter().enumerate() {
+            let item = index as u32;
+            let refers = |refer: Refer| {
+                let meant = items.get(refer.item as usize);
+                refer.item < item && meant.is_some_and(|(_, meant)| meant.kind == Kind::Append)
+            };
+            let objection = match self.check(entry) {
+                Ok(()) if !entry.refer.is_none_or(refers) => Err(Refusal::Invalid),
+                Ok(()) if spoils(entry, &items[..index]) => Err(Refusal::Invalid),
+                Ok(()) => continue,
+                Err(objection) => objection,
+            };
+            return match objection {
+                Ok(duplicate) => BatchVerdict::Duplicate { item, duplicate },
+                Err(refusal) => BatchVerdict::Refused { item, refusal },
+            };
+        }
+        let mut got = Vec::with_capacity(items.len());
+        for (at, entry) in items {
+            got.push(self.commit(*at, entry, &got));
+        }
+        BatchVerdict::Applied(got.into())
+    }
+
+    /// Whether an entry may be applied.
+    fn check(&self, entry: &Entry<'_>) -> Result<(), Objection> {
+        let refuse = |refusal| Err(Err(refusal));
+        if let Some(expected) = entry.if_version {
+            let version = self.table.version(entry.key.unwrap_or_default());
+            if version != expected {
+                return refuse(Refusal::Version { version });
+            }
+        }
+        match entry.kind {
+            Kind::Create => return self.check_create(entry).map_err(Err),
+            Kind::Put | Kind::Remove => return Ok(()),
+            Kind::Require if entry.stream == StreamId::NONE => {
+                return if entry.if_next.is_some() || entry.if_fence.is_some() {
+                    refuse(Refusal::NoStream)
+                } else {
+                    Ok(())
+                };
+            }
+            _ => {}
+        }
+        let Some(stream) = self.stream(entry.stream) else {
+            return refuse(Refusal::NoStream);
+        };
+        if entry.kind == Kind::Append {
+            check_repeat(stream, entry)?;
+        }
+        if entry.if_fence.is_some_and(|token| token < stream.fence) {
+            let token = stream.fence;
+            return refuse(Refusal::Fenced { token });
+        }
+        if entry
+            .incarnation
+            .is_some_and(|was| was != stream.incarnation)
+        {
+            let next = stream.next;
+            return refuse(Refusal::Conflict { next });
+        }
+        if entry.if_next.is_some_and(|next| next != stream.next) {
+            let next = stream.next;
+            return refuse(Refusal::Conflict { next });
+        }
+        check_stream(stream, entry).map_err(Err)
+    }
+
+    fn check_create(&self, entry: &Entry<'_>) -> Result<(), Refusal> {
+        let name = str::from_utf8(entry.key.unwrap_or_default()).ok();
+        let Some(name) = name.filter(|name| name::check(name).is_ok()) else {
+            return Err(Refusal::Invalid);
+        };
+        if StreamConfig::parse(entry.payload).is_none() {
+            return Err(Refusal::Invalid);
+        }
+        match self.names.contains_key(name) {
+            true => Err(Refusal::Exists),
+            false => Ok(()),
+        }
+    }
+
+    /// Applies an entry that was checked; `got` is what the items before it got.
+    fn commit(&mut self, at: Position, entry: &Entry<'_>, got: &[u64]) -> u64 {
+        match entry.kind {
+            Kind::Create => return self.create(at, entry),
+            Kind::Delete => {
+                self.delete(entry.stream);
+                return 0;
+            }
+            Kind::Put => {
+                let mut value: Arc<[u8]> = entry.payload.into();
+                if let Some(refer) = entry.refer {
+                    let offset = got.get(refer.item as usize).copied().unwrap_or_default();
+                    let bytes = Arc::make_mut(&mut value);
+                    let place = refer.at as usize..refer.at as usize + 8;
+                    bytes[place].copy_from_slice(&offset.to_le_bytes());
+                }
+                return self.table.put(entry.key.unwrap_or_default(), value);
+            }
+            Kind::Remove => {
+                self.table.remove(entry.key.unwrap_or_default());
+                return self.table.writes;
+            }
+            Kind::Require => return 0,
+            _ => {}
+        }
+        self.quotas |= entry.kind == Kind::Configure;
+        let Some(stream) = self.stream_mut(entry.stream) else {
+            return 0;
+        };
+        let fresh = stream.open.is_empty();
+        let got = commit_stream(stream, at, entry);
+        if fresh && !stream.open.is_empty() {
+            self.touched.push(entry.stream);
+        }
+        got
+    }
+
+    fn create(&mut self, at: Position, entry: &Entry<'_>) -> u64 {
+        let name: Arc<str> = String::from_utf8_lossy(entry.key.unwrap_or_default()).into();
+        let slot = self.free.pop_first().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let place = &mut self.slots[slot as usize];
+        let first = entry.offset.unwrap_or(0);
+        let mut stream = StreamState::new(Arc::clone(&name), at, first);
+        self.quotas |= !entry.payload.is_empty();
+        if !entry.payload.is_empty() {
+            stream.rare = Some(Box::new(Rare {
+                config: StreamConfig::parse(entry.payload).unwrap_or_default(),
+                ..Rare::default()
+            }));
+        }
+        let id = StreamId::new(slot, place.generation);
+        place.stream = Some(Box::new(stream));
+        self.names.insert(name, slot);
+        id.to_u64()
+    }
+
+    fn delete(&mut self, id: StreamId) {
+        let Some(slot) = self.slots.get_mut(id.slot() as usize) else {
+            return;
+        };
+        if let Some(stream) = slot.stream.take() {
+            self.names.remove(&stream.name);
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.insert(id.slot());
+        }
+    }
+}
+
+/// Whether an item and one before it cannot both be judged by the state before the batch: two of one
+/// producer, two of one name, one for a stream that goes.
+fn spoils(entry: &Entry<'_>, before: &[(Position, Entry<'_>)]) -> bool {
+    before.iter().any(|(_, other)| {
+        let of_one_stream = entry.stream == other.stream && entry.stream != StreamId::NONE;
+        let of_one_producer = entry.producer.is_some()
+            && entry.producer.map(|stamp| stamp.id) == other.producer.map(|stamp| stamp.id);
+        let of_one_message = entry.message.is_some() && entry.message == other.message;
+        let of_one_name =
+            entry.kind == Kind::Create && other.kind == Kind::Create && entry.key == other.key;
+        of_one_name
+            || of_one_stream && (of_one_producer || of_one_message)
+            || of_one_stream && (other.kind.cuts() || entry.kind.cuts())
+    })
+}
+
+/// Whether the records of an append are there already, by what their producer says of them.
+fn check_repeat(stream: &StreamState, entry: &Entry<'_>) -> Result<(), Objection> {
+    let Some(rare) = stream.rare.as_deref() else {
+        return Ok(());
+    };
+    if let Some(stamp) = entry.producer {
+        rare.producers.check(stamp, entry.count)?;
+    }
+    match entry.message.and_then(|id| rare.messages.get(id)) {
+        Some(offset) => Err(Ok(Duplicate { offset })),
+        None => Ok(()),
+    }
+}
+
+/// Whether an entry can be applied to its stream.
+fn check_stream(stream: &StreamState, entry: &Entry<'_>) -> Result<(), Refusal> {
+    let (start, next) = (stream.start, stream.next);
+    let offset = entry.offset.unwrap_or(0);
+    let range = stream.out_of_range();
+    let group = || str::from_utf8(entry.key.unwrap_or_default()).map_err(|_| Refusal::Invalid);
+    let cursor = |group: &str| {
+        let rare = stream.rare.as_deref();
+        rare.and_then(|rare| rare.cursors.0.get(group))
+    };
+    let room = |count: u32| next.checked_add(count.into()).is_some();
+    match entry.kind {
+        Kind::Append if !room(entry.count) => Err(range),
+        Kind::Configure if StreamConfig::parse(entry.payload).is_none() => Err(Refusal::Invalid),
+        Kind::Truncate if !(start..=next).contains(&offset) => Err(range),
+        Kind::Erase if !(start..next).contains(&offset) => Err(range),
+        Kind::Fence if offset < stream.fence => Err(Refusal::Fenced {
+            token: stream.fence,
+        }),
+        Kind::Seek if offset > next => Err(range),
+        Kind::Seek if entry.payload.len() > METADATA_BYTES_MAX => Err(Refusal::Invalid),
+        Kind::Seek => name::check(group()?).map_err(|_| Refusal::Invalid),
+        Kind::Acknowledge if cursor(group()?).is_none() => Err(Refusal::Absent),
+        Kind::Acknowledge if ranges(entry.payload).any(|(from, to)| from > to || to > next) => {
+            Err(range)
+        }
+        Kind::Forget if cursor(group()?).is_none() => Err(Refusal::Absent),
+        _ => Ok(()),
+    }
+}
+
+/// Applies an entry that was checked to its stream.
+fn commit_stream(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u64 {
+    let offset = entry.offset.unwrap_or(0);
+    let group = || str::from_utf8(entry.key.unwrap_or_default()).unwrap_or_default();
+    match entry.kind {
+        Kind::Append => return append(stream, at, entry),
+        Kind::Configure => {
+            stream.rare_mut().config = StreamConfig::parse(entry.payload).unwrap_or_default();
+        }
+        Kind::Trim => stream.trim(offset),
+        Kind::Truncate => stream.truncate(at, offset),
+        Kind::Erase => return stream.erase(offset).into(),
+        Kind::Fence => stream.fence = offset,
+        Kind::Seek => {
+            let cursor = Cursor {
+                offset,
+                done: Vec::new(),
+                metadata: entry.payload.into(),
+                time_unix_ns: entry.time_unix_ns.unwrap_or(0),
+                hold: entry.hold,
+            };
+            let cursors = &mut stream.rare_mut().cursors.0;
+            cursors.insert(group().into(), cursor);
+        }
+        Kind::Acknowledge => {
+            if let Some(cursor) = stream.rare_mut().cursors.0.get_mut(group()) {
+                for (from, to) in ranges(entry.payload) {
+                    cursor.acknowledge(from, to);
+                }
+                return cursor.offset;
+            }
+        }
+        Kind::Forget => {
+            stream.rare_mut().cursors.0.remove(group());
+        }
+        Kind::Moved => {
+            let from = Position::from_u64(entry.position.unwrap_or(0));
+            return stream.repoint(offset, from, at).into();
+        }
+        Kind::EvictProducer => {
+            let id = entry.producer.map_or(0, |stamp| stamp.id);
+            return stream.rare_mut().producers.evict(id).into();
+        }
+        Kind::ForgetMessages => stream.rare_mut().messages.forget_below(offset),
+        Kind::Create | Kind::Delete | Kind::Put | Kind::Remove | Kind::Require => {}
+    }
+    0
+}
+
+fn append(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u64 {
+    let offset = stream.push(at, entry.count, entry.payload.len());
+    if let Some(time) = entry.time_unix_ns {
+        stream.time_unix_ns = stream.time_unix_ns.max(time);
+    }
+    if let Some(stamp) = entry.producer {
+        let rare = stream.rare_mut();
+        let max = rare.config.producers_max as usize;
+        rare.producers.take(stamp, entry.count, offset, at, max);
+    }
+    if let Some(id) = entry.message {
+        let rare = stream.rare_mut();
+        let max = rare.config.messages_max as usize;
+        rare.messages.insert(id, offset, max);
+    }
+    offset
+}
+
+/// The ranges of an acknowledgement.
+fn ranges(payload: &[u8]) -> impl Iterator<Item = (u64, u64)> + '_ {
+    let long = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    payload
+        .chunks_exact(16)
+        .map(move |pair| (long(&pair[..8]), long(&pair[8..])))
+}

@@ -1,0 +1,70 @@
+//! How far groups have come.
+
+use ringbolt::ErrorKind;
+use ringbolt::store::ReadFrom;
+
+use crate::support::Rig;
+
+#[test]
+fn acknowledgements_come_in_any_order_and_twice() {
+    let mut rig = Rig::new();
+    let stream = rig.stream("s");
+    for n in 0..10u8 {
+        stream.append(&[n]).unwrap().applied().unwrap();
+    }
+    let error = stream
+        .acknowledge("g", &[0..1])
+        .unwrap()
+        .wait()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Absent);
+    stream.seek("g", 0, b"mine").unwrap().wait().unwrap();
+    let ack = |ranges: &[std::ops::Range<u64>]| stream.acknowledge("g", ranges).unwrap().wait();
+    assert_eq!(ack(&[5..7, 2..3]).unwrap(), 0);
+    assert_eq!(ack(&[5..6]).unwrap(), 0);
+    assert_eq!(ack(&[0..2]).unwrap(), 3);
+    assert_eq!(ack(&[9..11]).unwrap_err().kind(), ErrorKind::NoOffset);
+    let cursor = stream.cursor("g").unwrap().unwrap();
+    assert_eq!((cursor.offset, cursor.lag), (3, 5));
+    assert_eq!(
+        (&cursor.done[..], &cursor.metadata[..]),
+        (&[5..7][..], &b"mine"[..])
+    );
+    rig.reopen();
+    let stream = rig.stream("s");
+    let mut reader = stream.reader(ReadFrom::Cursor("g")).unwrap();
+    assert_eq!(reader.next().unwrap().offset(), 3);
+    // Backwards, and away.
+    stream.seek("g", 1, b"").unwrap().wait().unwrap();
+    assert_eq!(stream.describe().unwrap().cursors[0].offset, 1);
+    stream.forget("g").unwrap().wait().unwrap();
+    assert_eq!(
+        stream.forget("g").unwrap().wait().unwrap_err().kind(),
+        ErrorKind::Absent
+    );
+    let error = stream.reader(ReadFrom::Cursor("g")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Absent);
+    let error = stream.seek("g", 11, b"").unwrap().wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoOffset);
+    let long = vec![0; 4097];
+    assert_eq!(
+        stream.seek("g", 0, &long).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
+}
+
+#[test]
+fn a_cut_takes_cursors_back() {
+    let rig = Rig::new();
+    let stream = rig.stream("s");
+    for n in 0..10u8 {
+        stream.append(&[n]).unwrap().applied().unwrap();
+    }
+    stream.seek("far", 8, b"").unwrap().wait().unwrap();
+    stream.seek("near", 1, b"").unwrap().wait().unwrap();
+    stream.acknowledge("near", &[3..9]).unwrap().wait().unwrap();
+    stream.truncate(5).unwrap().wait().unwrap();
+    assert_eq!(stream.cursor("far").unwrap().unwrap().offset, 5);
+    let near = stream.cursor("near").unwrap().unwrap();
+    assert_eq!((near.offset, near.done, near.lag), (1, vec![3..5], 2));
+}

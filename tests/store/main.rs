@@ -1,0 +1,9 @@
+//! The store, from outside.
+
+mod basics;
+mod batches;
+mod crash;
+mod cursors;
+mod model;
+mod producers;
+mod support;
