@@ -111,7 +111,23 @@ impl Follower for Pass {
             let Some(mut state) = state else {
                 return false;
             };
-            while let Some(event) = events.next() {
+            let mut plain = Vec::with_capacity(AHEAD);
+            loop {
+                let event = match events.next() {
+                    Some(Event::Record { at, payload }) => match Plain::parse(at, payload) {
+                        Some(record) => {
+                            plain.push(record);
+                            if plain.len() == AHEAD {
+                                append(&mut state, &mut plain, &mut self.touched);
+                            }
+                            continue;
+                        }
+                        None => Some(Event::Record { at, payload }),
+                    },
+                    event => event,
+                };
+                append(&mut state, &mut plain, &mut self.touched);
+                let Some(event) = event else { break };
                 judge(&mut state, event, &mut self.outcomes, &mut self.touched);
             }
             self.reached = events.reached();
@@ -129,31 +145,70 @@ impl Follower for Pass {
     }
 }
 
+/// So many records without fields are looked at before the first of them is applied.
+const AHEAD: usize = 32;
+
+/// A record without fields.
+struct Plain {
+    at: Position,
+    id: StreamId,
+    count: u32,
+    bytes: u32,
+}
+
+impl Plain {
+    #[inline]
+    fn parse(at: Position, payload: &[u8]) -> Option<Self> {
+        let (id, count, payload) = Entry::parse_plain(payload)?;
+        let bytes = payload.len() as u32;
+        Some(Self {
+            at,
+            id,
+            count,
+            bytes,
+        })
+    }
+}
+
+/// Applies records without fields.
 #[inline]
+fn append(state: &mut State, records: &mut Vec<Plain>, touched: &mut Vec<StreamId>) {
+    // Their streams are anywhere in memory: the processor waits for all of them at once.
+    state.fetch(records.iter().map(|record| record.id));
+    for record in records.drain(..) {
+        let Plain {
+            at,
+            id,
+            count,
+            bytes,
+        } = record;
+        state.enter(at.segment());
+        // What is refused here is found out by who asks: there is no such stream.
+        if let Verdict::Applied(_) = state.append_plain(at, id, count, bytes as usize) {
+            touch(touched, id);
+        }
+    }
+}
+
+#[inline]
+fn touch(touched: &mut Vec<StreamId>, id: StreamId) {
+    if touched.last() != Some(&id) {
+        touched.push(id);
+    }
+}
+
 fn judge(
     state: &mut State,
     event: Event<'_>,
     outcomes: &mut Vec<(Position, Outcome)>,
     touched: &mut Vec<StreamId>,
 ) {
-    let mut touch = |id: StreamId| {
-        if touched.last() != Some(&id) {
-            touched.push(id);
-        }
-    };
     match event {
         Event::Record { at, payload } => {
             state.enter(at.segment());
-            if let Some((id, count, bytes)) = Entry::parse_plain(payload) {
-                // What is refused here is found out by who asks: there is no such stream.
-                if let Verdict::Applied(_) = state.append_plain(at, id, count, bytes.len()) {
-                    touch(id);
-                }
-                return;
-            }
             let verdict = match Entry::parse(payload) {
                 Some(entry) => {
-                    touch(entry.stream);
+                    touch(touched, entry.stream);
                     state.apply(at, &entry)
                 }
                 None => Verdict::Refused(Refusal::Invalid),
@@ -174,7 +229,8 @@ fn judge(
                 }
             }
             let verdict = if sound {
-                items.iter().for_each(|(_, entry)| touch(entry.stream));
+                let streams = items.iter().map(|(_, entry)| entry.stream);
+                streams.for_each(|id| touch(touched, id));
                 state.apply_batch(&items)
             } else {
                 BatchVerdict::Refused {

@@ -165,6 +165,8 @@ impl<T> StoreTicket<T> {
             return Some(Ok(()));
         }
         ended.then(|| {
+            // The log ended before: what it says is why.
+            self.ticket.wait()?;
             let error = Error::new(ErrorKind::Closed, "the store ended before it was applied");
             Err(error.at_position(self.position()))
         })

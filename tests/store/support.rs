@@ -11,6 +11,8 @@ pub(crate) const DIR: &str = "/store";
 pub(crate) fn options() -> StoreOptions {
     let log = LogOptions::new()
         .segment_bytes(1 << 20)
+        // The simulated clock leaps over the time in which a thread fills its claim.
+        .stall_limit(std::time::Duration::MAX)
         .preallocation(Preallocation::Unwritten);
     StoreOptions::new().log(log)
 }

@@ -12,7 +12,7 @@ use crate::log::persist::live::Live;
 use crate::log::position::Position;
 
 /// The most that is given at a time, in bytes of the log, so that the disk is fed in between.
-pub(super) const FOLLOW_MAX: u64 = 256 << 10;
+pub(super) const FOLLOW_MAX: u64 = 1 << 20;
 
 /// Who follows the log.
 pub(super) struct Following {

@@ -70,6 +70,13 @@ impl Run {
         self.base + u64::from(place.offset)
     }
 
+    /// Takes away the records that begin at `offset` or behind it; returns their bytes.
+    pub(crate) fn cut(&mut self, offset: u64) -> u64 {
+        let keep = self.before(offset);
+        let gone = self.places.drain(keep..);
+        gone.map(|place| u64::from(place.bytes)).sum()
+    }
+
     /// How many records begin before `offset`.
     pub(crate) fn before(&self, offset: u64) -> usize {
         self.places

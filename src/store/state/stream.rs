@@ -1,6 +1,7 @@
 //! One stream, as the pass derives it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::log::Position;
@@ -11,30 +12,56 @@ use crate::store::state::places::Run;
 use crate::store::state::producers::Producers;
 use crate::store::state::verdict::Refusal;
 
-/// A stream.
+/// A stream: what each append changes. With the slot's generation it fills a cache line, so that
+/// appends to many streams cost few misses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StreamState {
-    pub(crate) name: Arc<str>,
-    /// Rises when the stream is made or cut off: the position of the entry that did it.
-    pub(crate) incarnation: u64,
-    /// Its first offset, and the one that the next record gets.
-    pub(crate) start: u64,
+    /// The offset that the next record gets.
     pub(crate) next: u64,
-    /// Appends with a lower token are refused.
-    pub(crate) fence: u64,
     /// Bytes of its records' payloads. What lies in one segment counts until all of it is gone.
     /// Nothing is judged by it.
     pub(crate) bytes: u64,
+    /// Its records in the segment where the pass stands.
+    run: Run,
+    rest: Box<Rest>,
+}
+
+/// What an append to a stream does not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rest {
+    pub(crate) name: Arc<str>,
+    /// Rises when the stream is made or cut off: the position of the entry that did it.
+    pub(crate) incarnation: u64,
+    /// Its first offset.
+    pub(crate) start: u64,
+    /// Appends with a lower token are refused.
+    pub(crate) fence: u64,
     /// The newest time of its records, if any has one, in nanoseconds since 1970.
     pub(crate) time_unix_ns: u64,
-    /// Its records in the segment where the pass stands; more than one run when offsets leapt.
-    pub(crate) open: Vec<Run>,
     /// Its records in the segments before; the bases rise.
     pub(crate) left: Vec<LeftRun>,
+    /// Its records in this segment before those of `run`, where offsets leapt too far.
+    earlier: Vec<Run>,
+    /// How many records it had in the last segment that it had some in.
+    likely: usize,
     /// Where it was cut off, the newest last; the offsets rise.
-    pub(crate) cuts: Vec<Cut>,
+    cuts: Vec<Cut>,
     /// What few streams have.
     pub(crate) rare: Option<Box<Rare>>,
+}
+
+impl Deref for StreamState {
+    type Target = Rest;
+
+    fn deref(&self) -> &Rest {
+        &self.rest
+    }
+}
+
+impl DerefMut for StreamState {
+    fn deref_mut(&mut self) -> &mut Rest {
+        &mut self.rest
+    }
 }
 
 /// A run in a segment that the pass has left, whose index has the places.
@@ -76,22 +103,26 @@ pub(crate) enum Part<'a> {
 impl StreamState {
     pub(crate) fn new(name: Arc<str>, at: Position, first: u64) -> Self {
         Self {
-            name,
-            incarnation: at.to_u64(),
-            start: first,
             next: first,
-            fence: 0,
             bytes: 0,
-            time_unix_ns: 0,
-            open: Vec::new(),
-            left: Vec::new(),
-            cuts: Vec::new(),
-            rare: None,
+            run: Run::new(0),
+            rest: Box::new(Rest {
+                name,
+                incarnation: at.to_u64(),
+                start: first,
+                fence: 0,
+                time_unix_ns: 0,
+                left: Vec::new(),
+                earlier: Vec::new(),
+                likely: 0,
+                cuts: Vec::new(),
+                rare: None,
+            }),
         }
     }
 
     pub(crate) fn rare_mut(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+        self.rest.rare.get_or_insert_default()
     }
 
     /// How many bytes its records' payloads may take.
@@ -109,42 +140,56 @@ impl StreamState {
         }
     }
 
+    /// Whether it has a record in the segment where the pass stands.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        !self.run.places.is_empty()
+    }
+
+    /// Something near where the next record is noted.
+    #[inline]
+    pub(crate) fn last_place(&self) -> u64 {
+        self.run.places.last().map_or(0, |place| place.bytes.into())
+    }
+
     /// Adds a record behind the last one; returns its first offset.
     #[inline]
     pub(crate) fn push(&mut self, position: Position, count: u32, bytes: usize) -> u64 {
         let offset = self.next;
         self.next += u64::from(count);
         self.bytes += bytes as u64;
-        let pushed = match self.open.last_mut() {
-            Some(run) => run.push(position, offset, bytes),
-            None => false,
-        };
-        if !pushed {
-            self.push_run(position, offset, bytes);
+        if !self.is_here() || !self.run.push(position, offset, bytes) {
+            self.begin_run(position, offset, bytes);
         }
         offset
     }
 
     #[cold]
-    fn push_run(&mut self, position: Position, offset: u64, bytes: usize) {
-        let mut run = Run::new(offset);
-        run.push(position, offset, bytes);
-        if self.open.is_empty() {
-            self.open.reserve_exact(1);
+    fn begin_run(&mut self, position: Position, offset: u64, bytes: usize) {
+        if self.is_here() {
+            let before = std::mem::replace(&mut self.run, Run::new(offset));
+            self.rest.earlier.push(before);
         }
-        self.open.push(run);
+        // As much as there was in the segment before is likely to come.
+        self.run.places.reserve_exact(self.rest.likely.max(1));
+        self.run.base = offset;
+        self.run.push(position, offset, bytes);
     }
 
     /// The pass leaves a segment: what lies there goes to its index.
     pub(crate) fn leave(&mut self, segment: u64) -> Vec<Run> {
-        for run in &self.open {
-            self.left.push(LeftRun {
-                base: run.base,
-                segment,
-                bytes: run.bytes(),
-            });
+        let mut runs = std::mem::take(&mut self.rest.earlier);
+        let run = std::mem::replace(&mut self.run, Run::new(0));
+        self.rest.likely = run.places.len();
+        if !run.places.is_empty() {
+            runs.push(run);
         }
-        std::mem::take(&mut self.open)
+        self.rest.left.extend(runs.iter().map(|run| LeftRun {
+            base: run.base,
+            segment,
+            bytes: run.bytes(),
+        }));
+        runs
     }
 
     /// Where the record lies that takes `offset`, and at which offset the part ends that it lies in.
@@ -152,15 +197,28 @@ impl StreamState {
         if !(self.start..self.next).contains(&offset) {
             return None;
         }
-        let open = self.open.partition_point(|run| run.base <= offset);
-        let end = self.open.get(open).map_or(self.next, |run| run.base);
-        if let Some(run) = open.checked_sub(1).and_then(|at| self.open.get(at)) {
-            return Some((Part::Open(run), end));
+        let mut end = self.next;
+        for run in self.runs_back() {
+            if run.base <= offset {
+                return Some((Part::Open(run), end));
+            }
+            end = run.base;
         }
         let left = self.left.partition_point(|run| run.base <= offset);
         let end = self.left.get(left).map_or(end, |run| run.base);
         let run = self.left.get(left.checked_sub(1)?)?;
         Some((Part::Left(run.segment), end))
+    }
+
+    /// Its runs in the segment where the pass stands, the newest first.
+    fn runs_back(&self) -> impl Iterator<Item = &Run> {
+        let newest = Some(&self.run).filter(|_| self.is_here());
+        newest.into_iter().chain(self.earlier.iter().rev())
+    }
+
+    /// The offset of the record that lies at a position of the segment where the pass stands.
+    pub(crate) fn offset_at(&self, position: Position) -> Option<u64> {
+        self.runs_back().find_map(|run| run.at(position))
     }
 
     /// Whether the record with this first offset that was written at `position` is still there, or
@@ -186,27 +244,29 @@ impl StreamState {
         if offset <= self.start {
             return;
         }
-        self.start = offset;
+        self.rest.start = offset;
         if offset >= self.next {
             self.next = offset;
             self.bytes = 0;
-            self.open.clear();
-            self.left.clear();
+            self.run = Run::new(0);
+            self.rest.earlier.clear();
+            self.rest.left.clear();
         } else {
-            let base = self.left.partition_point(|run| run.base <= offset);
             // All is gone of those before the one that has the offset.
-            let gone = match self.open.first().filter(|run| run.base <= offset) {
-                Some(_) => self.left.len(),
-                None => base.saturating_sub(1),
+            let gone = match self.part(offset) {
+                Some((Part::Left(_), _)) => {
+                    let before = self.left.partition_point(|run| run.base <= offset);
+                    before.saturating_sub(1)
+                }
+                _ => self.left.len(),
             };
-            let bytes: u64 = self.left.drain(..gone).map(|run| run.bytes).sum();
+            let bytes: u64 = self.rest.left.drain(..gone).map(|run| run.bytes).sum();
             self.bytes -= bytes;
         }
-        if let Some(rare) = &mut self.rare {
+        if let Some(rare) = &mut self.rest.rare {
             // The record that has the offset may begin before it.
-            let kept = |set: &BTreeSet<u64>| set.range(..=offset).next_back().copied();
-            let from = kept(&rare.erased).unwrap_or(offset);
-            rare.erased = rare.erased.split_off(&from);
+            let from = rare.erased.range(..=offset).next_back().copied();
+            rare.erased = rare.erased.split_off(&from.unwrap_or(offset));
             let from = rare.moved.range(..=offset).next_back();
             let from = from.map_or(offset, |(first, _)| *first);
             rare.moved = rare.moved.split_off(&from);
@@ -214,28 +274,32 @@ impl StreamState {
         }
     }
 
-    /// Cuts off every record from the one on that begins at `offset`, or at the stream's end.
+    /// Cuts off every record from the one on that begins at `offset`, or at the stream's end. The next
+    /// one gets that offset; the start, if the one that was cut off began before it.
     pub(crate) fn truncate(&mut self, at: Position, offset: u64) {
-        self.incarnation = at.to_u64();
-        self.next = offset;
-        self.cuts.retain(|cut| cut.offset < offset);
-        self.cuts.push(Cut { at, offset });
-        let mut gone = 0;
-        while let Some(run) = self.open.last_mut() {
-            let keep = run.before(offset);
-            let cut = run.places.drain(keep..);
-            gone += cut.map(|place| u64::from(place.bytes)).sum::<u64>();
-            if keep > 0 {
+        self.next = offset.max(self.start);
+        let rest = &mut *self.rest;
+        rest.incarnation = at.to_u64();
+        rest.cuts.retain(|cut| cut.offset < offset);
+        rest.cuts.push(Cut { at, offset });
+        let mut gone = self.run.cut(offset);
+        while !self.is_here() {
+            let Some(run) = self.rest.earlier.pop() else {
                 break;
-            }
-            self.open.pop();
+            };
+            self.run = run;
+            gone += self.run.cut(offset);
         }
-        while let Some(run) = self.left.last().filter(|run| run.base >= offset) {
+        if !self.is_here() {
+            self.run = Run::new(0);
+        }
+        let rest = &mut *self.rest;
+        while let Some(run) = rest.left.last().filter(|run| run.base >= offset) {
             gone += run.bytes;
-            self.left.pop();
+            rest.left.pop();
         }
         self.bytes -= gone;
-        if let Some(rare) = &mut self.rare {
+        if let Some(rare) = &mut rest.rare {
             rare.erased.split_off(&offset);
             rare.moved.split_off(&offset);
             rare.messages.forget_from(offset);
