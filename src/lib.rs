@@ -31,6 +31,9 @@ pub use log::{
     SealedSegment, SharedRecord, Stats, Ticket, ViewReader, ViewRecord, Visibility,
 };
 
+#[cfg(not(ringbolt_loom))]
+pub use store::{Store, StoreOptions};
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -6,6 +6,7 @@
 pub(crate) mod append;
 pub(crate) mod core;
 mod cuts;
+#[cfg_attr(ringbolt_loom, allow(dead_code))] // no model follows a log
 pub(crate) mod follow;
 pub(crate) mod frame;
 mod hold;
@@ -44,7 +45,9 @@ pub use ticket::{Acknowledged, Ticket};
 pub use view::{LogView, ViewReader, ViewRecord};
 pub use watch::Durable;
 
+#[cfg(not(ringbolt_loom))]
 pub(crate) use position::UNIT_BYTES;
+#[cfg(not(ringbolt_loom))]
 pub(crate) use segment::{FEATURE_STORE, STORE_RULES_SHIFT};
 
 use self::core::{Cut, Reply, Request};

@@ -56,6 +56,7 @@ pub fn open(end: u64, room: u64) -> (Log, Persister) {
     let parker = Parker::new();
     let core = Arc::new(Core::new(CoreParts {
         path: "/log".into(),
+        features: 0,
         log_id: LogId::default(),
         dir: disk.open_dir("/log".as_ref()).expect("it was made"),
         options: LogOptions::new(),

@@ -125,7 +125,7 @@ impl Batch {
         Ok(self.push(&entry, Some(stream)))
     }
 
-    /// Acknowledges ranges of offsets: see [`Stream::acknowledge`].
+    /// Acknowledges offsets: see [`Stream::acknowledge`].
     ///
     /// # Errors
     ///
@@ -134,10 +134,10 @@ impl Batch {
         &mut self,
         stream: &Stream,
         group: &str,
-        ranges: &[std::ops::Range<u64>],
+        offsets: std::ops::Range<u64>,
     ) -> Result<usize> {
         name::check(group)?;
-        let ranges = range_bytes(ranges);
+        let ranges = range_bytes(&[offsets]);
         let entry = Entry {
             key: Some(group.as_bytes()),
             ..Entry::new(Kind::Acknowledge, stream.id(), &ranges)

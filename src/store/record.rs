@@ -215,7 +215,7 @@ fn headers(mut bytes: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
         let value_bytes = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
         let (value, rest) = rest.split_at_checked(value_bytes)?;
         bytes = rest;
-        Some((str::from_utf8(name).ok()?, value))
+        Some((std::str::from_utf8(name).ok()?, value))
     })
 }
 

@@ -276,14 +276,27 @@ impl Stream {
         self.submit(&seek(self.id, group, offset, metadata)?)
     }
 
-    /// Says that the offsets of these ranges are done, in any order, twice if need be. The cursor
-    /// moves over what is done from its own offset on. The ticket gives where it then stands.
+    /// Says that these offsets are done, in any order, twice if need be. The cursor moves over what is
+    /// done from its own offset on. The ticket gives where it then stands.
     ///
     /// # Errors
     ///
     /// Those of [`Stream::append`], [`ErrorKind::Invalid`]. The ticket: [`ErrorKind::Absent`] for a
     /// group without a cursor, [`ErrorKind::NoOffset`] for what was never there.
     pub fn acknowledge(
+        &self,
+        group: &str,
+        offsets: std::ops::Range<u64>,
+    ) -> Result<StoreTicket<u64>> {
+        self.acknowledge_all(group, &[offsets])
+    }
+
+    /// [`Stream::acknowledge`] for many ranges.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::acknowledge`].
+    pub fn acknowledge_all(
         &self,
         group: &str,
         ranges: &[std::ops::Range<u64>],

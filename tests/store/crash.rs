@@ -218,15 +218,12 @@ fn pipeline(actor: &mut Actor) {
         actor.append(&a, NewRecord::new(&n.to_le_bytes()));
         let done = actor.batch(|batch| {
             let item = batch.append(&b, &n.pow(2).to_le_bytes()).unwrap();
-            batch.acknowledge(&a, "group", &[n..n + 1]).unwrap();
+            batch.acknowledge(&a, "group", n..n + 1).unwrap();
             batch.put_offset(b"last", &[0; 8], item, 0).unwrap();
             batch.require_next(&b, n - n / 7);
         });
         assert_eq!(done.is_ok(), n != 7);
-        let (_, late) = (
-            actor.put(|_| a.acknowledge("group", &[n / 2..n / 2 + 1])),
-            n,
-        );
+        let (_, late) = (actor.put(|_| a.acknowledge("group", n / 2..n / 2 + 1)), n);
         if late % 3 == 0 {
             actor.settle();
         }

@@ -50,13 +50,16 @@ struct Model {
     writes: u64,
 }
 
+/// A producer's epoch, and of its batches sequence, count and offset.
+type Known = (u32, Vec<(u32, u32, u64)>);
+
 #[derive(Debug, Clone, Default)]
 struct MStream {
     first: u64,
     next: u64,
     fence: u64,
     records: Vec<(u64, u32, Vec<u8>)>,
-    producers: BTreeMap<u64, (u32, Vec<(u32, u32, u64)>)>,
+    producers: BTreeMap<u64, Known>,
     messages: BTreeMap<u8, u64>,
     cursors: BTreeMap<u8, BTreeSet<u64>>,
 }
@@ -263,7 +266,7 @@ impl Pair {
             Op::Acknowledge(n, g, from, len) => {
                 if let Some((stream, model)) = self.both(*n) {
                     let range = *from..from + len;
-                    let done = stream.acknowledge(&group(*g), &[range.clone()]);
+                    let done = stream.acknowledge(&group(*g), range.clone());
                     let done = done.unwrap().applied();
                     match model.cursors.get_mut(g) {
                         None => assert_eq!(done.unwrap_err().kind(), ErrorKind::Absent),

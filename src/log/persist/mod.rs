@@ -12,6 +12,7 @@
 
 mod control;
 mod fill;
+#[cfg_attr(ringbolt_loom, allow(dead_code))] // no model follows a log
 mod follow;
 mod group;
 mod images;

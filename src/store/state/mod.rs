@@ -313,7 +313,7 @@ impl State {
     }
 
     fn check_create(&self, entry: &Entry<'_>) -> Result<(), Refusal> {
-        let name = str::from_utf8(entry.key.unwrap_or_default()).ok();
+        let name = std::str::from_utf8(entry.key.unwrap_or_default()).ok();
         let Some(name) = name.filter(|name| name::check(name).is_ok()) else {
             return Err(Refusal::Invalid);
         };
@@ -432,7 +432,7 @@ fn check_stream(stream: &StreamState, entry: &Entry<'_>) -> Result<(), Refusal> 
     let next = stream.next;
     let offset = entry.offset.unwrap_or(0);
     let range = stream.out_of_range();
-    let group = || str::from_utf8(entry.key.unwrap_or_default()).map_err(|_| Refusal::Invalid);
+    let group = || std::str::from_utf8(entry.key.unwrap_or_default()).map_err(|_| Refusal::Invalid);
     let cursor = |group: &str| {
         let rare = stream.rare.as_deref();
         rare.and_then(|rare| rare.cursors.0.get(group))
@@ -462,7 +462,7 @@ fn check_stream(stream: &StreamState, entry: &Entry<'_>) -> Result<(), Refusal> 
 /// Applies an entry that was checked to its stream.
 fn commit_stream(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u64 {
     let offset = entry.offset.unwrap_or(0);
-    let group = || str::from_utf8(entry.key.unwrap_or_default()).unwrap_or_default();
+    let group = || std::str::from_utf8(entry.key.unwrap_or_default()).unwrap_or_default();
     match entry.kind {
         Kind::Append => return append(stream, at, entry),
         Kind::Configure => {

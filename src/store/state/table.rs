@@ -83,7 +83,7 @@ mod tests {
     fn keys<'a>(table: &'a Table, prefix: &'a str, after: Option<&'a str>) -> Vec<&'a str> {
         table
             .scan(prefix.as_bytes(), after.map(str::as_bytes))
-            .map(|(key, _)| str::from_utf8(key).unwrap())
+            .map(|(key, _)| std::str::from_utf8(key).unwrap())
             .collect()
     }
 
