@@ -92,6 +92,8 @@ pub(crate) enum Request {
     Retry,
     /// A job that removed segments ended.
     Removed,
+    /// A job of who follows the log ended.
+    Followed,
     /// A job ended in a panic.
     JobPanicked,
 }
@@ -99,7 +101,10 @@ pub(crate) enum Request {
 impl Request {
     /// Whether it is what a job of the keeper tells, and not what a handle asks.
     pub(crate) fn is_told(&self) -> bool {
-        matches!(self, Self::Made(_) | Self::Removed | Self::JobPanicked)
+        matches!(
+            self,
+            Self::Made(_) | Self::Removed | Self::Followed | Self::JobPanicked
+        )
     }
 }
 

@@ -7,20 +7,93 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use std::sync::Arc;
+
 use crate::disk::Dir;
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::core::{Core, Segment};
 use crate::log::frame::{BatchRecords, Frame};
 use crate::log::position::Position;
 use crate::log::recover::{self, Mode, Recovered, Scanner, Step, Window};
+use crate::log::segment::{Header, Link, LogId};
 
 /// Who derives something from a log.
 pub(crate) trait Follower: Send {
+    /// The log is being opened: what was found of it. Returns the ordinal of the last segment that
+    /// need not be gone over again; 0 for none.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being followed: then the log is not opened.
+    fn begin(&mut self, dir: &dyn Dir, found: &[Anchor]) -> Result<u64>;
+
     /// Takes what `events` has. Says whether it did: one who cannot just now is asked again soon,
     /// and must neither block nor take a part.
     fn follow(&mut self, events: &mut dyn Events) -> bool;
 
+    /// Something that it wants done, if there is something: asked for after each turn.
+    fn work(&mut self, facts: &dyn Facts) -> Option<Work>;
+
     /// The log takes and writes nothing any more: what is not on disk by now is indeterminate.
     fn ended(&mut self);
+}
+
+/// Which segment of a log something is about, as the log has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Anchor {
+    pub(crate) log_id: LogId,
+    pub(crate) ordinal: u64,
+    pub(crate) salt: u64,
+    /// Where its frames begin, and where they end in bytes of the file.
+    pub(crate) first: Position,
+    pub(crate) end_bytes: u64,
+    /// Whether it is the first that the log ever had.
+    pub(crate) is_first: bool,
+}
+
+impl Anchor {
+    fn of(header: &Header, end_bytes: u64) -> Self {
+        Self {
+            log_id: header.log_id,
+            ordinal: header.ordinal,
+            salt: header.salt,
+            first: Position::new(header.ordinal, header.frames().start),
+            end_bytes,
+            is_first: header.previous == Link::NONE,
+        }
+    }
+}
+
+/// How the log stands.
+pub(crate) trait Facts {
+    /// Everything before is on disk.
+    fn durable(&self) -> Position;
+
+    /// The first segments of the log, oldest first, whose end is known.
+    fn anchors(&self) -> Vec<Anchor>;
+}
+
+impl Facts for Core {
+    fn durable(&self) -> Position {
+        self.durable()
+    }
+
+    fn anchors(&self) -> Vec<Anchor> {
+        let segments = self.segments.read();
+        let anchor = |segment: &Arc<Segment>| {
+            let end = segment.end_bytes()?;
+            Some(Anchor::of(&segment.header, end))
+        };
+        segments.list.iter().filter_map(anchor).collect()
+    }
+}
+
+/// What a follower wants done.
+pub(crate) enum Work {
+    /// By the keeper, with the log's directory, while the log is locked.
+    Job(Box<dyn FnOnce(&dyn Dir) + Send>),
+    /// The log is to begin here.
+    Trim(Position),
 }
 
 /// What there is to follow.
@@ -66,9 +139,18 @@ impl<'a> Event<'a> {
 ///
 /// [`ErrorKind::Damaged`] or [`ErrorKind::Io`] of what cannot be read.
 pub(crate) fn replay(dir: &dyn Dir, found: &Recovered, follower: &mut dyn Follower) -> Result<()> {
+    let anchors: Vec<_> = found
+        .segments
+        .iter()
+        .map(|segment| Anchor::of(&segment.header, segment.end_bytes))
+        .collect();
+    let known = follower.begin(dir, &anchors)?;
     let mut window = Window::new(dir.block_size())?;
     for segment in &found.segments {
         let ordinal = segment.header.ordinal;
+        if ordinal <= known {
+            continue;
+        }
         let file = recover::open_segment(dir, ordinal, Mode::Write)?;
         let from = segment.first().offset_bytes();
         let to = segment.end_bytes;

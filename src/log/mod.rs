@@ -137,6 +137,19 @@ impl Log {
         LogOptions::new().open(dir)
     }
 
+    /// Where its files are.
+    #[cfg(not(ringbolt_loom))]
+    pub(crate) fn dir(&self) -> &dyn crate::disk::Dir {
+        &*self.core().dir
+    }
+
+    /// What tells one of its segments.
+    #[cfg(not(ringbolt_loom))]
+    pub(crate) fn anchor(&self, ordinal: u64) -> Option<follow::Anchor> {
+        let anchors = follow::Facts::anchors(&**self.core());
+        anchors.into_iter().find(|anchor| anchor.ordinal == ordinal)
+    }
+
     fn core(&self) -> &Arc<core::Core> {
         &self.0.core.0
     }

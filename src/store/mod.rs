@@ -15,8 +15,10 @@
 //! and `batch` what goes in, `ticket` what comes of it, `read` what comes out.
 
 mod batch;
+mod bytes;
 mod config;
 mod entry;
+mod evidence;
 mod id;
 mod name;
 mod options;
@@ -24,6 +26,8 @@ mod pass;
 mod read;
 mod record;
 mod shared;
+mod snapshot;
+mod space;
 mod state;
 mod stream;
 mod submit;
@@ -45,10 +49,12 @@ pub use stream::{CursorInfo, Stream, StreamInfo};
 pub use ticket::{Appended, Committed, StoreTicket};
 
 use entry::{Entry, Kind};
+use evidence::What;
 use id::StreamId;
 use pass::Pass;
 use shared::Shared;
-use state::PASS_VERSION;
+use state::places::SegmentIndex;
+use state::{Known, Missing, PASS_VERSION, State};
 use submit::Patience;
 use ticket::{Answer, Asks};
 
@@ -102,7 +108,8 @@ impl Store {
         let shared = Shared::new();
         let mut log_options = options.log.clone();
         log_options.features = FEATURE_STORE | u64::from(PASS_VERSION) << STORE_RULES_SHIFT;
-        let pass = Box::new(Pass::new(Arc::clone(&shared)));
+        let pass = Pass::new(Arc::clone(&shared), log_options.segment_bytes);
+        let pass = Box::new(pass);
         let log = log::open_followed(engine, dir, &log_options, pass)?;
         shared.go_live();
         Ok(Self(Arc::new(Inner { log, shared })))
@@ -313,15 +320,38 @@ impl Store {
 
     /// All that the pass has derived, as text, and up to where: two stores with the same text are the
     /// same. For tests.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the indexes from being read.
     #[cfg(any(test, feature = "sim"))]
     #[doc(hidden)]
-    #[must_use]
-    pub fn fingerprint(&self) -> (Position, String) {
-        let state = self.0.shared.state.read();
-        let mut copy = state.clone();
-        // A segment that is full may have been left already, or not yet.
-        copy.leave();
-        (self.0.shared.applied(), format!("{copy:#?}"))
+    pub fn fingerprint(&self) -> Result<(Position, String)> {
+        self.0.look(|state, known| {
+            let mut places = Vec::new();
+            for (id, stream) in state.streams() {
+                let mut at = stream.start;
+                while at < stream.next {
+                    at = state.locate(
+                        stream,
+                        id,
+                        at,
+                        usize::MAX - places.len(),
+                        known,
+                        &mut places,
+                    )?;
+                }
+            }
+            let mut copy = state.clone();
+            // A segment that is full may have been left already, or not yet; and its index be in memory,
+            // or not any more.
+            copy.leave();
+            copy.forget_indexes();
+            Ok(Ok((
+                self.0.shared.applied(),
+                format!("{copy:#?}\n{places:#?}"),
+            )))
+        })
     }
 
     /// Closes the store: refuses what comes, brings everything to disk, gives the lock back.
@@ -351,7 +381,7 @@ impl Store {
 impl Inner {
     #[inline]
     pub(crate) fn ticket<T>(
-        &self,
+        self: &Arc<Self>,
         ticket: Ticket<'static>,
         entry: &Entry<'_>,
         stream: Option<&Arc<str>>,
@@ -359,7 +389,7 @@ impl Inner {
     ) -> StoreTicket<T> {
         if entry.is_plain() {
             return StoreTicket {
-                shared: Arc::clone(&self.shared),
+                store: Arc::clone(self),
                 ticket,
                 asks: Asks::Index(entry.stream),
                 reads,
@@ -369,17 +399,49 @@ impl Inner {
     }
 
     fn told<T>(
-        &self,
+        self: &Arc<Self>,
         ticket: Ticket<'static>,
         streams: submit::Names,
         reads: fn(Answer) -> Result<T>,
     ) -> StoreTicket<T> {
         StoreTicket {
-            shared: Arc::clone(&self.shared),
+            store: Arc::clone(self),
             ticket,
             asks: Asks::Told { streams },
             reads,
         }
+    }
+
+    /// Looks at the state, with indexes brought from disk as they are needed.
+    pub(crate) fn look<T>(
+        &self,
+        mut look: impl FnMut(&State, &Known) -> Result<Result<T>, Missing>,
+    ) -> Result<T> {
+        loop {
+            let missing = {
+                let state = self.shared.state.read();
+                let known = |segment| self.shared.known_index(segment);
+                match look(&state, &known) {
+                    Ok(found) => return found,
+                    Err(missing) => missing,
+                }
+            };
+            self.load_index(missing.0)?;
+        }
+    }
+
+    /// Brings the index of a segment from disk.
+    fn load_index(&self, segment: u64) -> Result<()> {
+        let dir = self.log.dir();
+        let anchor = self.log.anchor(segment);
+        let bytes = match &anchor {
+            Some(anchor) => evidence::read(dir, What::Index, anchor)?,
+            None => None,
+        };
+        let index = bytes.and_then(|bytes| SegmentIndex::read(segment, &bytes));
+        let index = index.ok_or_else(|| evidence::missing(dir, segment))?;
+        self.shared.keep_index(index);
+        Ok(())
     }
 
     /// The error of whoever waits for what will never come.

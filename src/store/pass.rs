@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::disk::Dir;
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::Position;
-use crate::log::follow::{Event, Events, Follower};
+use crate::log::follow::{Anchor, Event, Events, Facts, Follower, Work};
 use crate::store::entry::Entry;
 use crate::store::id::StreamId;
 use crate::store::shared::Shared;
+use crate::store::space::Space;
 use crate::store::state::State;
 use crate::store::state::verdict::{BatchVerdict, Refusal, Verdict};
 
@@ -60,15 +63,17 @@ pub(crate) struct Pass {
     touched: Vec<StreamId>,
     /// Up to where it has judged.
     reached: Position,
+    space: Space,
 }
 
 impl Pass {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, segment_bytes: u64) -> Self {
         Self {
             shared,
             outcomes: Vec::new(),
             touched: Vec::new(),
             reached: Position::MIN,
+            space: Space::new(segment_bytes),
         }
     }
 
@@ -97,6 +102,22 @@ impl Pass {
 }
 
 impl Follower for Pass {
+    fn begin(&mut self, dir: &dyn Dir, found: &[Anchor]) -> Result<u64> {
+        if let Some((state, anchor)) = self.space.begin(dir, found)? {
+            *self.shared.state.write() = state;
+            return Ok(anchor.ordinal);
+        }
+        match found.first() {
+            Some(first) if !first.is_first => {
+                let what = "no snapshot is sound, and the log's begin is not there any more";
+                Err(Error::new(ErrorKind::Damaged, what)
+                    .at_path(dir.path())
+                    .remedy("put the store back from a backup"))
+            }
+            _ => Ok(0),
+        }
+    }
+
     fn follow(&mut self, events: &mut dyn Events) -> bool {
         if self.reached > self.shared.applied() && !self.tell() {
             return false;
@@ -118,7 +139,7 @@ impl Follower for Pass {
                         Some(record) => {
                             plain.push(record);
                             if plain.len() == AHEAD {
-                                append(&mut state, &mut plain, &mut self.touched);
+                                append(&mut state, &mut plain, &mut self.touched, &mut self.space);
                             }
                             continue;
                         }
@@ -126,9 +147,15 @@ impl Follower for Pass {
                     },
                     event => event,
                 };
-                append(&mut state, &mut plain, &mut self.touched);
+                append(&mut state, &mut plain, &mut self.touched, &mut self.space);
                 let Some(event) = event else { break };
-                judge(&mut state, event, &mut self.outcomes, &mut self.touched);
+                judge(
+                    &mut state,
+                    event,
+                    &mut self.outcomes,
+                    &mut self.touched,
+                    &mut self.space,
+                );
             }
             self.reached = events.reached();
             if state.has_quotas() {
@@ -140,8 +167,32 @@ impl Follower for Pass {
         true
     }
 
+    fn work(&mut self, facts: &dyn Facts) -> Option<Work> {
+        let shared = Arc::clone(&self.shared);
+        self.space.work(&shared, facts)
+    }
+
     fn ended(&mut self) {
         self.shared.end();
+    }
+}
+
+/// Comes to a record in a segment.
+#[inline]
+fn enter(state: &mut State, segment: u64, space: &mut Space) {
+    if segment != state.segment() {
+        leave(state, space);
+        state.enter(segment);
+    }
+}
+
+/// Leaves the segment where it stands, if it does in one.
+#[cold]
+fn leave(state: &mut State, space: &mut Space) {
+    let segment = state.segment();
+    if segment != 0 {
+        state.leave();
+        space.left(segment, state);
     }
 }
 
@@ -172,7 +223,12 @@ impl Plain {
 
 /// Applies records without fields.
 #[inline]
-fn append(state: &mut State, records: &mut Vec<Plain>, touched: &mut Vec<StreamId>) {
+fn append(
+    state: &mut State,
+    records: &mut Vec<Plain>,
+    touched: &mut Vec<StreamId>,
+    space: &mut Space,
+) {
     // Their streams are anywhere in memory: the processor waits for all of them at once.
     state.fetch(records.iter().map(|record| record.id));
     for record in records.drain(..) {
@@ -182,7 +238,7 @@ fn append(state: &mut State, records: &mut Vec<Plain>, touched: &mut Vec<StreamI
             count,
             bytes,
         } = record;
-        state.enter(at.segment());
+        enter(state, at.segment(), space);
         // What is refused here is found out by who asks: there is no such stream.
         if let Verdict::Applied(_) = state.append_plain(at, id, count, bytes as usize) {
             touch(touched, id);
@@ -202,10 +258,11 @@ fn judge(
     event: Event<'_>,
     outcomes: &mut Vec<(Position, Outcome)>,
     touched: &mut Vec<StreamId>,
+    space: &mut Space,
 ) {
     match event {
         Event::Record { at, payload } => {
-            state.enter(at.segment());
+            enter(state, at.segment(), space);
             let verdict = match Entry::parse(payload) {
                 Some(entry) => {
                     touch(touched, entry.stream);
@@ -216,7 +273,7 @@ fn judge(
             outcomes.push((at, Outcome::One(verdict)));
         }
         Event::Batch { at, records } => {
-            state.enter(at.segment());
+            enter(state, at.segment(), space);
             let mut items = Vec::with_capacity(records.left() as usize);
             let mut first = None;
             let mut sound = true;
@@ -240,7 +297,7 @@ fn judge(
             };
             outcomes.push((first.unwrap_or(at), Outcome::Batch(verdict)));
         }
-        Event::Left => state.leave(),
+        Event::Left => leave(state, space),
         Event::Nothing => {}
     }
 }

@@ -332,29 +332,35 @@ impl StreamReader {
     fn find_places(&mut self) -> Result<u64> {
         self.places.clear();
         self.wanted = None;
-        let shared = &self.stream.store().shared;
         let durable = self.stream.store().log.durable().get();
-        let next = {
-            let state = shared.state.read();
-            let id = self.stream.id();
+        let id = self.stream.id();
+        let store = Arc::clone(self.stream.store());
+        let next = store.look(|state, known| {
             let Some(stream) = state.stream(id) else {
-                return Err(self.stream.gone());
+                return Ok(Err(self.stream.gone()));
             };
             if stream.incarnation != self.incarnation {
                 self.incarnation = stream.incarnation;
                 if stream.next < self.offset {
                     self.offset = stream.next;
-                    return Err(self.moved(ErrorKind::Cut, "the stream was cut off there"));
+                    return Ok(Err(
+                        self.moved(ErrorKind::Cut, "the stream was cut off there")
+                    ));
                 }
             }
             if self.offset < stream.start {
                 self.offset = stream.start;
-                return Err(self.moved(ErrorKind::Trimmed, "the stream begins later"));
+                return Ok(Err(
+                    self.moved(ErrorKind::Trimmed, "the stream begins later")
+                ));
             }
-            state.locate(stream, id, self.offset, PLACES, &mut self.places)
-        };
+            let (offset, places) = (self.offset, &mut self.places);
+            state
+                .locate(stream, id, offset, PLACES, known, places)
+                .map(Ok)
+        })?;
         let limit = match self.options.visibility {
-            Visibility::Gated => shared.gate(self.stream.id()),
+            Visibility::Gated => store.shared.gate(id),
             Visibility::Committed | Visibility::Durable => u64::MAX,
         };
         let seen = self.places.partition_point(|place| place.offset < limit);

@@ -8,6 +8,7 @@ use crate::log::Position;
 use crate::store::id::StreamId;
 use crate::store::pass::Told;
 use crate::store::state::State;
+use crate::store::state::places::SegmentIndex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::lock::{Mutex, RwLock};
 use crate::sync::waiters::{Waiters, wake_contained};
@@ -34,7 +35,21 @@ pub(crate) struct Shared {
     quotas: AtomicBool,
     /// Up to where readers of gated visibility see, of the streams that were given a gate.
     gates: Mutex<BTreeMap<StreamId, u64>>,
+    /// Indexes that were brought from disk.
+    indexes: Mutex<Indexes>,
 }
+
+/// Indexes in memory, each with when it was asked for last.
+#[derive(Default)]
+struct Indexes {
+    kept: BTreeMap<u64, (Arc<SegmentIndex>, u64)>,
+    bytes: usize,
+    asked: u64,
+}
+
+/// How much memory the indexes may take that were brought from disk, in bytes; one may be there in
+/// any case.
+const INDEXES_BYTES: usize = 32 << 20;
 
 /// Who waits for records of which streams.
 #[derive(Default)]
@@ -60,6 +75,7 @@ impl Shared {
             ended: AtomicBool::new(false),
             quotas: AtomicBool::new(false),
             gates: Mutex::new(BTreeMap::new()),
+            indexes: Mutex::new(Indexes::default()),
         })
     }
 
@@ -115,6 +131,36 @@ impl Shared {
         // ORDERING: as in `wake`; a registration that is not seen will see the gate.
         crate::sync::atomic::fence(Ordering::SeqCst);
         self.wake_watchers(&[id]);
+    }
+
+    /// An index that was brought from disk.
+    pub(crate) fn known_index(&self, segment: u64) -> Option<Arc<SegmentIndex>> {
+        let mut indexes = self.indexes.lock();
+        indexes.asked += 1;
+        let now = indexes.asked;
+        let (index, asked) = indexes.kept.get_mut(&segment)?;
+        *asked = now;
+        Some(Arc::clone(index))
+    }
+
+    /// Keeps an index that was brought from disk, and lets those go that were not asked for longest.
+    pub(crate) fn keep_index(&self, index: Arc<SegmentIndex>) {
+        let mut indexes = self.indexes.lock();
+        indexes.asked += 1;
+        indexes.bytes += index.bytes();
+        let entry = (Arc::clone(&index), indexes.asked);
+        if let Some((before, _)) = indexes.kept.insert(index.segment, entry) {
+            indexes.bytes -= before.bytes();
+        }
+        while indexes.bytes > INDEXES_BYTES && indexes.kept.len() > 1 {
+            let oldest = indexes.kept.iter().min_by_key(|(_, (_, asked))| *asked);
+            let Some(segment) = oldest.map(|(segment, _)| *segment) else {
+                return;
+            };
+            if let Some((gone, _)) = indexes.kept.remove(&segment) {
+                indexes.bytes -= gone.bytes();
+            }
+        }
     }
 
     /// Wakes whoever waits for what was judged.

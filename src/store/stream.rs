@@ -214,22 +214,23 @@ impl Stream {
     /// An entry that concerns the record which takes `offset`: where that one begins is looked up
     /// here, so that the pass need not.
     fn record_at(&self, kind: Kind, offset: u64) -> Result<StoreTicket<()>> {
-        let (first, incarnation) = {
-            let state = self.store.shared.state.read();
-            let stream = state.stream(self.id).ok_or_else(|| self.gone())?;
+        let (first, incarnation) = self.store.look(|state, known| {
+            let Some(stream) = state.stream(self.id) else {
+                return Ok(Err(self.gone()));
+            };
             let (start, next) = (stream.start, stream.next);
             let end = next + u64::from(kind == Kind::Truncate);
             if !(start..end).contains(&offset) {
-                return Err(stream.out_of_range().error(Some(&self.name)));
+                return Ok(Err(stream.out_of_range().error(Some(&self.name))));
             }
             let mut found = Vec::new();
             if offset < next {
-                state.locate(stream, self.id, offset, 1, &mut found);
+                state.locate(stream, self.id, offset, 1, known, &mut found)?;
             }
             // Erased already, or the end: it stands for itself.
             let first = found.first().map_or(offset, |at| at.offset.min(offset));
-            (first, stream.incarnation)
-        };
+            Ok(Ok((first, stream.incarnation)))
+        })?;
         self.submit(&Entry {
             incarnation: Some(incarnation),
             ..at(kind, self.id, first)

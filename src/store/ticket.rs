@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Position, Ticket};
+use crate::store::Inner;
 use crate::store::id::StreamId;
 use crate::store::pass::Outcome;
-use crate::store::shared::Shared;
 use crate::store::state::verdict::{BatchVerdict, Refusal, Verdict};
+use crate::store::state::{Known, State};
 
 /// What an append became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub struct Committed {
 /// Dropping a ticket changes nothing but that nobody learns of the verdict.
 #[must_use = "whether it was applied is told by its ticket alone"]
 pub struct StoreTicket<T> {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Arc<Inner>,
     pub(crate) ticket: Ticket<'static>,
     pub(crate) asks: Asks,
     pub(crate) reads: fn(Answer) -> Result<T>,
@@ -135,7 +136,7 @@ impl<T> StoreTicket<T> {
         if judged().is_none() {
             self.ticket.nudge();
         }
-        let waiters = &self.shared.applied_waiters;
+        let waiters = &self.store.shared.applied_waiters;
         waiters.wait_async(end.to_u64(), judged).await?;
         self.verdict()
     }
@@ -145,7 +146,7 @@ impl<T> StoreTicket<T> {
             // While a write is on its way the one who persists may sleep.
             self.ticket.nudge();
         }
-        let waiters = &self.shared.applied_waiters;
+        let waiters = &self.store.shared.applied_waiters;
         let end = self.ticket.end().to_u64();
         match waiters.wait(end, deadline, || self.judged()) {
             Some(judged) => judged?,
@@ -160,8 +161,8 @@ impl<T> StoreTicket<T> {
 
     /// Whether the pass has come by.
     fn judged(&self) -> Option<Result<()>> {
-        let ended = self.shared.has_ended();
-        if self.shared.applied() >= self.ticket.end() {
+        let ended = self.store.shared.has_ended();
+        if self.store.shared.applied() >= self.ticket.end() {
             return Some(Ok(()));
         }
         ended.then(|| {
@@ -175,12 +176,13 @@ impl<T> StoreTicket<T> {
     fn verdict(&self) -> Result<T> {
         let (outcome, streams) = match &self.asks {
             Asks::Index(id) => {
-                let state = self.shared.state.read();
-                let verdict = state.verdict_of(*id, self.position())?;
-                (Outcome::One(verdict), [].into())
+                let at = self.position();
+                let judged =
+                    |state: &State, known: &Known| state.verdict_of(*id, at, known).map(Ok);
+                (Outcome::One(self.store.look(judged)?), [].into())
             }
             Asks::Told { streams } => {
-                let told = self.shared.told.lock();
+                let told = self.store.shared.told.lock();
                 let outcome = told.get(self.position()).cloned();
                 let outcome = outcome.ok_or_else(|| {
                     Error::new(ErrorKind::NoRecord, "nothing was judged there")
@@ -196,8 +198,8 @@ impl<T> StoreTicket<T> {
 impl<T> Drop for StoreTicket<T> {
     fn drop(&mut self) {
         if let Asks::Told { .. } = self.asks {
-            let mut told = self.shared.told.lock();
-            let judged = self.shared.applied() >= self.ticket.end();
+            let mut told = self.store.shared.told.lock();
+            let judged = self.store.shared.applied() >= self.ticket.end();
             told.forget(self.ticket.position(), judged);
         }
     }

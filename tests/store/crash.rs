@@ -75,7 +75,7 @@ impl Actor {
 
     /// Notes what was derived after the entries so far.
     fn note(&mut self) {
-        let (_, text) = self.store().fingerprint();
+        let (_, text) = self.store().fingerprint().unwrap();
         let entries = self.acked_at.len();
         let seen = self.history.entry(text).or_insert((entries, entries));
         seen.1 = entries;
@@ -168,11 +168,11 @@ impl Actor {
     /// Lets everything go without closing, as a process that ends does, and opens it again.
     fn reopen(&mut self) {
         self.settle();
-        let (_, before) = self.store().fingerprint();
+        let (_, before) = self.store().fingerprint().unwrap();
         self.driver = None;
         self.store = None;
         self.open();
-        let (_, after) = self.store().fingerprint();
+        let (_, after) = self.store().fingerprint().unwrap();
         assert_eq!(before, after);
     }
 }
@@ -309,7 +309,7 @@ fn check(run: &Run, operation: u64, state: &SimDisk) -> std::result::Result<(), 
     };
     let (store, driver) = open();
     let store = store.map_err(|error| format!("opening: {error}"))?;
-    let (_, found) = store.fingerprint();
+    let (_, found) = store.fingerprint().unwrap();
     let Some((_, last)) = run.history.get(&found) else {
         return Err(format!("what was derived was never so:\n{found}"));
     };
@@ -321,7 +321,7 @@ fn check(run: &Run, operation: u64, state: &SimDisk) -> std::result::Result<(), 
     drop((store, driver));
     let (store, mut driver) = open();
     let store = store.map_err(|error| format!("opening again: {error}"))?;
-    if store.fingerprint().1 != found {
+    if store.fingerprint().unwrap().1 != found {
         return Err("opening again changed what is derived".into());
     }
     let mut batch = Batch::new();

@@ -6,4 +6,5 @@ mod crash;
 mod cursors;
 mod model;
 mod producers;
+mod space;
 mod support;

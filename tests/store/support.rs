@@ -32,10 +32,10 @@ impl Rig {
 
     /// Closes the store and opens it again: what it has derived must be the same.
     pub(crate) fn reopen(&mut self) {
-        let (_, before) = self.store.fingerprint();
+        let (_, before) = self.store.fingerprint().unwrap();
         self.store.close().unwrap();
         self.store = open(&self.disk);
-        let (_, after) = self.store.fingerprint();
+        let (_, after) = self.store.fingerprint().unwrap();
         assert_eq!(before, after);
     }
 

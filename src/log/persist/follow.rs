@@ -4,8 +4,10 @@
 //! decides when their memory goes, and it does not go before.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use crate::log::follow::{Event, Events, Follower, contained};
+use crate::log::core::Request;
+use crate::log::follow::{Event, Events, Follower, Work, contained};
 use crate::log::frame::{self, Check};
 use crate::log::persist::Persist;
 use crate::log::persist::live::Live;
@@ -87,6 +89,24 @@ impl Persist {
                     .is_some_and(|live| offset < live.frontier)
         };
         self.following.follower.is_some() && behind()
+    }
+
+    /// Does what the follower wants done.
+    pub(super) fn work_for_follower(&mut self) {
+        let core = Arc::clone(&self.core);
+        while let Some(follower) = &mut self.following.follower {
+            match follower.work(&*core) {
+                None => return,
+                Some(Work::Trim(position)) => self.trim(position, None),
+                Some(Work::Job(job)) => {
+                    let core = Arc::clone(&core);
+                    self.job(move || {
+                        job(&*core.dir);
+                        Request::Followed
+                    });
+                }
+            }
+        }
     }
 
     /// Gives the follower the rest, and tells it that there will be no more.

@@ -307,6 +307,7 @@ impl Persist {
                         self.retry_make();
                     }
                 }
+                Request::Followed => self.jobs -= 1,
                 Request::JobPanicked => {
                     self.jobs -= 1;
                     self.fail(Error::new(
@@ -447,6 +448,7 @@ impl Client for Persist {
             self.retain();
             return true;
         }
+        self.work_for_follower();
         let zeroing = self.zero_piece(queue);
         progressed || zeroing || late
     }

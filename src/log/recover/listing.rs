@@ -6,6 +6,7 @@
 //! | `NNNNNNNNNNN.seg` | a segment, by its ordinal |
 //! | `spare-*.free` | an emptied segment that waits for reuse; its content means nothing |
 //! | `making-*.tmp` | a file that is being made; left over from a crash, it means nothing |
+//! | `*.idx`, `*.snap` | what a store keeps of a segment |
 //! | `ringbolt.repair` | a repair is under way, or was interrupted |
 //! | `quarantine/` | what a repair could not keep; never looked at |
 
@@ -52,6 +53,8 @@ impl Listing {
                 listing.spares.push(entry.name);
             } else if affixed("making-", ".tmp") && entry.kind == PathKind::File {
                 listing.unfinished.push(entry.name);
+            } else if is_evidence(name) {
+                // A store's, which reads it itself.
             } else if name == LOCK_NAME {
                 listing.lock = true;
             } else if name == REPAIR_NAME {
@@ -67,4 +70,12 @@ impl Listing {
     pub(crate) fn ordinal_max(&self) -> u64 {
         self.segments.keys().next_back().copied().unwrap_or(0)
     }
+}
+
+/// Whether a file of this name is what a store keeps of a segment.
+fn is_evidence(name: &str) -> bool {
+    [".idx", ".snap"].iter().any(|suffix| {
+        let digits = name.strip_suffix(suffix).unwrap_or_default();
+        digits.len() == 11 && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }

@@ -10,6 +10,18 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
+    pub(crate) fn of(by_offset: BTreeMap<u64, Box<[u8]>>) -> Self {
+        let by_id = by_offset.iter().map(|(offset, id)| (id.clone(), *offset));
+        Self {
+            by_id: by_id.collect(),
+            by_offset,
+        }
+    }
+
+    pub(crate) fn by_offset(&self) -> &BTreeMap<u64, Box<[u8]>> {
+        &self.by_offset
+    }
+
     /// The offset of the message with this id.
     pub(crate) fn get(&self, id: &[u8]) -> Option<u64> {
         self.by_id.get(id).copied()

@@ -16,7 +16,6 @@ pub(crate) mod verdict;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind};
 use crate::log::Position;
 use crate::store::config::StreamConfig;
 use crate::store::entry::{Entry, Kind, Refer};
@@ -59,6 +58,13 @@ struct Slot {
 }
 
 const _: () = assert!(size_of::<Slot>() <= 64);
+
+/// Where indexes are found that the state has not itself.
+pub(crate) type Known<'a> = dyn Fn(u64) -> Option<Arc<SegmentIndex>> + 'a;
+
+/// The index of this segment is needed, and not at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Missing(pub(crate) u64);
 
 /// Why an entry is not applied.
 type Objection = Result<Duplicate, Refusal>;
@@ -110,33 +116,106 @@ impl State {
     }
 
     /// What became of the record without conditions that lies at `at`.
-    pub(crate) fn verdict_of(&self, id: StreamId, at: Position) -> Result<Verdict, Error> {
+    ///
+    /// # Errors
+    ///
+    /// The index that must be at hand.
+    pub(crate) fn verdict_of(
+        &self,
+        id: StreamId,
+        at: Position,
+        known: &Known,
+    ) -> Result<Verdict, Missing> {
         let Some(stream) = self.stream(id) else {
             return Ok(Verdict::Refused(Refusal::NoStream));
         };
         let offset = if at.segment() == self.segment {
             stream.offset_at(at)
         } else {
-            let index = self.indexes.get(&at.segment());
-            index.and_then(|index| index.runs_of(id).find_map(|run| run.at(at)))
+            let index = self.index(at.segment(), known)?;
+            index.runs_of(id).find_map(|run| run.at(at))
         };
-        offset.map(Verdict::Applied).ok_or_else(|| {
-            let what = format!("it was trimmed or cut off from {:?} since", stream.name);
-            Error::new(ErrorKind::NoOffset, what).at_position(at)
-        })
+        let gone = Verdict::Refused(stream.out_of_range());
+        Ok(offset.map_or(gone, Verdict::Applied))
     }
 
     pub(crate) fn streams_len(&self) -> usize {
         self.names.len()
     }
 
+    /// A state between two segments, of the slots' generations and streams.
+    pub(crate) fn of(slots: Vec<(u32, Option<StreamState>)>, table: Table, quotas: bool) -> Self {
+        let slots: Vec<_> = slots
+            .into_iter()
+            .map(|(generation, stream)| Slot { generation, stream })
+            .collect();
+        let numbered = || (0..).zip(&slots);
+        let free = |(n, slot): (u32, &Slot)| slot.stream.is_none().then_some(n);
+        let name = |(n, slot): (u32, &Slot)| Some((Arc::clone(&slot.stream.as_ref()?.name), n));
+        Self {
+            free: numbered().filter_map(free).collect(),
+            names: numbered().filter_map(name).collect(),
+            slots,
+            table,
+            quotas,
+            ..Self::default()
+        }
+    }
+
+    /// The slots' generations and streams.
+    pub(crate) fn slots(&self) -> Vec<(u32, Option<&StreamState>)> {
+        let slots = self.slots.iter();
+        slots
+            .map(|slot| (slot.generation, slot.stream.as_ref()))
+            .collect()
+    }
+
+    /// The first segment that any stream has records in; `None` for none but that where the pass is.
+    pub(crate) fn first_wanted(&self) -> Option<u64> {
+        let streams = self.slots.iter().filter_map(|slot| slot.stream.as_ref());
+        let segments = streams.flat_map(|stream| {
+            let moved = stream.rare.iter().flat_map(|rare| rare.moved.values());
+            let left = stream.left.first().map(|run| run.segment);
+            left.into_iter().chain(moved.map(|at| at.segment()))
+        });
+        segments.min()
+    }
+
+    /// The segment where the pass stands; 0 for none.
+    #[inline]
+    pub(crate) fn segment(&self) -> u64 {
+        self.segment
+    }
+
     /// The pass comes to a record in a segment.
     #[inline]
     pub(crate) fn enter(&mut self, segment: u64) {
-        if segment != self.segment {
-            self.leave();
-            self.segment = segment;
-        }
+        self.segment = segment;
+    }
+
+    /// The indexes of segments that the pass has left and that are nowhere else, the oldest first.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = &Arc<SegmentIndex>> {
+        self.indexes.values()
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn forget_indexes(&mut self) {
+        self.indexes.clear();
+    }
+
+    /// All streams.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (StreamId, &StreamState)> {
+        let slots = (0..).zip(&self.slots);
+        slots.filter_map(|(n, slot)| {
+            let stream = slot.stream.as_ref()?;
+            Some((StreamId::new(n, slot.generation), stream))
+        })
+    }
+
+    /// An index is on disk.
+    pub(crate) fn published(&mut self, segment: u64) {
+        self.indexes.remove(&segment);
     }
 
     /// The pass leaves the segment where it stands: nothing more comes from there.
@@ -156,25 +235,42 @@ impl State {
         }
     }
 
+    /// The index of a segment, if it is at hand.
+    fn index(&self, segment: u64, known: &Known) -> Result<Arc<SegmentIndex>, Missing> {
+        let index = self.indexes.get(&segment).cloned();
+        let index = index.or_else(|| known(segment));
+        index.ok_or(Missing(segment))
+    }
+
     /// Adds to `found` where the records of a stream lie, from the one on that takes `offset`, or the
     /// first behind it; `max` at most. Returns the offset to go on from.
+    ///
+    /// # Errors
+    ///
+    /// The index that must be at hand, if nothing was found.
     pub(crate) fn locate(
         &self,
         stream: &StreamState,
         id: StreamId,
         offset: u64,
         max: usize,
+        known: &Known,
         found: &mut Vec<Located>,
-    ) -> u64 {
+    ) -> Result<u64, Missing> {
+        let before = found.len();
         let mut at = offset.max(stream.start);
-        let full = found.len() + max;
+        let full = found.len().saturating_add(max);
         let moved = stream.rare.as_deref().map(|rare| &rare.moved);
+        let mut index;
         while let Some((part, end)) = stream.part(at) {
             let (run, segment) = match part {
                 Part::Open(run) => (Some(run), self.segment),
                 Part::Left(segment) => {
-                    let index = self.indexes.get(&segment);
-                    (index.and_then(|index| index.run(id, at)), segment)
+                    index = match self.index(segment, known) {
+                        Err(_) if found.len() > before => return Ok(at),
+                        index => index?,
+                    };
+                    (index.run(id, at), segment)
                 }
             };
             let records = run.into_iter().flat_map(|run| run.from(segment, at));
@@ -183,7 +279,7 @@ impl State {
                     continue;
                 }
                 if found.len() == full {
-                    return record.offset;
+                    return Ok(record.offset);
                 }
                 let moved = moved.and_then(|moved| moved.get(&record.offset));
                 record.position = moved.copied().unwrap_or(record.position);
@@ -191,7 +287,7 @@ impl State {
             }
             at = end;
         }
-        at.max(offset)
+        Ok(at.max(offset))
     }
 
     /// Has the memory of these streams brought near.

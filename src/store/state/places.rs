@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::log::Position;
+use crate::store::bytes::{In, Out};
 use crate::store::id::StreamId;
 
 /// Records of a stream that lie in one segment, in the order of their offsets and their positions:
@@ -121,6 +122,54 @@ impl SegmentIndex {
     pub(crate) fn new(segment: u64, mut runs: Vec<(StreamId, Run)>) -> Arc<Self> {
         runs.sort_by_key(|(id, run)| (*id, run.base));
         Arc::new(Self { segment, runs })
+    }
+
+    /// Memory that it takes, about, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let places: usize = self.runs.iter().map(|(_, run)| run.places.len()).sum();
+        places * size_of::<Place>() + self.runs.len() * size_of::<(StreamId, Run)>()
+    }
+
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let mut out = Out::default();
+        out.list(self.runs.iter(), |out, (id, run)| {
+            out.number(id.to_u64());
+            out.number(run.base);
+            let mut before = (0, 0);
+            out.list(run.places.iter(), |out, place| {
+                // Both rise from place to place.
+                out.number((place.offset - before.0).into());
+                out.number((place.units - before.1).into());
+                out.number(place.bytes.into());
+                before = (place.offset, place.units);
+            });
+        });
+        out.0
+    }
+
+    /// Reads an index; `None` for bytes that are none.
+    pub(crate) fn read(segment: u64, bytes: &[u8]) -> Option<Arc<Self>> {
+        let mut from = In(bytes);
+        let runs = from.list(|from| {
+            let id = StreamId::from_u64(from.number()?);
+            let base = from.number()?;
+            let (mut offset, mut units) = (0_u32, 0_u32);
+            let places = from.list(|from| {
+                offset = offset.checked_add(from.word()?)?;
+                units = units.checked_add(from.word()?)?;
+                let bytes = from.word()?;
+                if units >> 28 != 0 {
+                    return None;
+                }
+                Some(Place {
+                    offset,
+                    units,
+                    bytes,
+                })
+            })?;
+            Some((id, Run { base, places }))
+        })?;
+        from.0.is_empty().then(|| Self::new(segment, runs))
     }
 
     /// The run of a stream that takes `offset`.

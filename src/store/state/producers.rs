@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::log::Position;
+use crate::store::bytes::{In, Out};
 use crate::store::entry::Stamp;
 use crate::store::state::verdict::{Duplicate, Refusal};
 
@@ -122,6 +123,42 @@ impl Producers {
         for producer in self.by_id.values_mut() {
             producer.batches.retain(|sent| sent.offset < offset);
         }
+    }
+
+    pub(crate) fn write(&self, out: &mut Out) {
+        out.list(self.by_id.iter(), |out, (id, producer)| {
+            out.number(*id);
+            out.number(producer.epoch.into());
+            out.number(producer.used.to_u64());
+            out.list(producer.batches.iter(), |out, sent| {
+                out.number(sent.sequence.into());
+                out.number(sent.count.into());
+                out.number(sent.offset);
+            });
+        });
+    }
+
+    pub(crate) fn read(from: &mut In<'_>) -> Option<Self> {
+        let by_id: BTreeMap<u64, Producer> = from.list(|from| {
+            let id = from.number()?;
+            let producer = Producer {
+                epoch: from.word()?,
+                used: Position::from_u64(from.number()?),
+                batches: from.list(|from| {
+                    Some(Sent {
+                        sequence: from.word()?,
+                        count: from.word()?,
+                        offset: from.number()?,
+                    })
+                })?,
+            };
+            Some((id, producer))
+        })?;
+        let by_use = by_id.iter().map(|(id, producer)| (producer.used, *id));
+        Some(Self {
+            by_use: by_use.collect(),
+            by_id,
+        })
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -41,11 +41,11 @@ pub(crate) struct Rest {
     /// Its records in the segments before; the bases rise.
     pub(crate) left: Vec<LeftRun>,
     /// Its records in this segment before those of `run`, where offsets leapt too far.
-    earlier: Vec<Run>,
+    pub(crate) earlier: Vec<Run>,
     /// How many records it had in the last segment that it had some in.
-    likely: usize,
+    pub(crate) likely: usize,
     /// Where it was cut off, the newest last; the offsets rise.
-    cuts: Vec<Cut>,
+    pub(crate) cuts: Vec<Cut>,
     /// What few streams have.
     pub(crate) rare: Option<Box<Rare>>,
 }
@@ -118,6 +118,16 @@ impl StreamState {
                 cuts: Vec::new(),
                 rare: None,
             }),
+        }
+    }
+
+    /// A stream between two segments.
+    pub(crate) fn of(next: u64, bytes: u64, rest: Rest) -> Self {
+        Self {
+            next,
+            bytes,
+            run: Run::new(0),
+            rest: Box::new(rest),
         }
     }
 

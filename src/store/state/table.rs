@@ -23,6 +23,24 @@ pub(crate) struct Value {
 }
 
 impl Table {
+    pub(crate) fn of(entries: Vec<(Box<[u8]>, u64, Arc<[u8]>)>, writes: u64) -> Self {
+        let len = |(key, _, value): &(Box<[u8]>, u64, Arc<[u8]>)| (key.len() + value.len()) as u64;
+        let bytes = entries.iter().map(len).sum();
+        let entries = entries.into_iter();
+        let map = entries.map(|(key, version, bytes)| (key, Value { version, bytes }));
+        Self {
+            map: map.collect(),
+            bytes,
+            writes,
+        }
+    }
+
+    /// Key, version and value of each.
+    pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = (&[u8], u64, &[u8])> {
+        let entries = self.map.iter();
+        entries.map(|(key, value)| (&**key, value.version, &*value.bytes))
+    }
+
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Value> {
         self.map.get(key)
     }

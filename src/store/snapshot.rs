@@ -1,0 +1,181 @@
+//! What the pass had derived at the end of a segment, as bytes. `docs/format.md` has the order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::log::Position;
+use crate::store::bytes::{In, Out};
+use crate::store::config::StreamConfig;
+use crate::store::state::State;
+use crate::store::state::cursors::{Cursor, Cursors};
+use crate::store::state::messages::Messages;
+use crate::store::state::producers::Producers;
+use crate::store::state::stream::{Cut, LeftRun, Rare, Rest, StreamState};
+use crate::store::state::table::Table;
+
+/// Writes a state that stands between two segments.
+pub(crate) fn write(state: &State) -> Vec<u8> {
+    let mut out = Out::default();
+    out.list(state.slots().into_iter(), |out, (generation, stream)| {
+        out.number(generation.into());
+        out.number(stream.is_some().into());
+        if let Some(stream) = stream {
+            write_stream(out, stream);
+        }
+    });
+    out.number(state.has_quotas().into());
+    let table = &state.table;
+    out.number(table.writes);
+    out.list(table.entries(), |out, (key, version, value)| {
+        out.bytes(key);
+        out.number(version);
+        out.bytes(value);
+    });
+    out.0
+}
+
+/// Reads a state; `None` for bytes that are none.
+pub(crate) fn read(bytes: &[u8]) -> Option<State> {
+    let mut from = In(bytes);
+    let slots: Vec<_> = from.list(|from| {
+        let generation = from.word()?;
+        let stream = match from.number()? {
+            0 => None,
+            _ => Some(read_stream(from)?),
+        };
+        Some((generation, stream))
+    })?;
+    let quotas = from.number()? != 0;
+    let writes = from.number()?;
+    let entries: Vec<_> = from.list(|from| {
+        let key = from.bytes()?.into();
+        let version = from.number()?;
+        Some((key, version, Arc::from(from.bytes()?)))
+    })?;
+    from.0
+        .is_empty()
+        .then(|| State::of(slots, Table::of(entries, writes), quotas))
+}
+
+fn write_stream(out: &mut Out, stream: &StreamState) {
+    out.bytes(stream.name.as_bytes());
+    for number in [
+        stream.incarnation,
+        stream.start,
+        stream.next,
+        stream.fence,
+        stream.bytes,
+        stream.time_unix_ns,
+        stream.likely as u64,
+    ] {
+        out.number(number);
+    }
+    out.list(stream.left.iter(), |out, run| {
+        out.number(run.base);
+        out.number(run.segment);
+        out.number(run.bytes);
+    });
+    out.list(stream.cuts.iter(), |out, cut| {
+        out.number(cut.at.to_u64());
+        out.number(cut.offset);
+    });
+    out.number(stream.rare.is_some().into());
+    if let Some(rare) = stream.rare.as_deref() {
+        write_rare(out, rare);
+    }
+}
+
+fn read_stream(from: &mut In<'_>) -> Option<StreamState> {
+    let name: Arc<str> = from.text()?.into();
+    let mut numbers = [0; 7];
+    for number in &mut numbers {
+        *number = from.number()?;
+    }
+    let [incarnation, start, next, fence, bytes, time_unix_ns, likely] = numbers;
+    let left = from.list(|from| {
+        Some(LeftRun {
+            base: from.number()?,
+            segment: from.number()?,
+            bytes: from.number()?,
+        })
+    })?;
+    let cuts = from.list(|from| {
+        Some(Cut {
+            at: Position::from_u64(from.number()?),
+            offset: from.number()?,
+        })
+    })?;
+    let rare = match from.number()? {
+        0 => None,
+        _ => Some(Box::new(read_rare(from)?)),
+    };
+    Some(StreamState::of(
+        next,
+        bytes,
+        Rest {
+            name,
+            incarnation,
+            start,
+            fence,
+            time_unix_ns,
+            left,
+            earlier: Vec::new(),
+            likely: usize::try_from(likely).ok()?,
+            cuts,
+            rare,
+        },
+    ))
+}
+
+fn write_rare(out: &mut Out, rare: &Rare) {
+    out.bytes(&rare.config.to_bytes());
+    rare.producers.write(out);
+    out.list(rare.messages.by_offset().iter(), |out, (offset, id)| {
+        out.number(*offset);
+        out.bytes(id);
+    });
+    out.list(rare.cursors.0.iter(), |out, (group, cursor)| {
+        out.bytes(group.as_bytes());
+        out.number(cursor.offset);
+        out.list(cursor.done.iter(), |out, (from, to)| {
+            out.number(*from);
+            out.number(*to);
+        });
+        out.bytes(&cursor.metadata);
+        out.number(cursor.time_unix_ns);
+        out.number(cursor.hold.into());
+    });
+    out.list(rare.erased.iter(), |out, offset| out.number(*offset));
+    out.list(rare.moved.iter(), |out, (offset, at)| {
+        out.number(*offset);
+        out.number(at.to_u64());
+    });
+}
+
+fn read_rare(from: &mut In<'_>) -> Option<Rare> {
+    let config = StreamConfig::parse(from.bytes()?)?;
+    let producers = Producers::read(from)?;
+    let messages: BTreeMap<u64, Box<[u8]>> =
+        from.list(|from| Some((from.number()?, from.bytes()?.into())))?;
+    let cursors = from.list(|from| {
+        let group: Box<str> = from.text()?.into();
+        let cursor = Cursor {
+            offset: from.number()?,
+            done: from.list(|from| Some((from.number()?, from.number()?)))?,
+            metadata: from.bytes()?.into(),
+            time_unix_ns: from.number()?,
+            hold: from.number()? != 0,
+        };
+        Some((group, cursor))
+    })?;
+    let erased: BTreeSet<u64> = from.list(In::number)?;
+    let moved = from.list(|from| Some((from.number()?, Position::from_u64(from.number()?))))?;
+    Some(Rare {
+        config,
+        producers,
+        messages: Messages::of(messages),
+        cursors: Cursors(cursors),
+        erased,
+        moved,
+    })
+}

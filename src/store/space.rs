@@ -1,0 +1,222 @@
+//! What the pass leaves behind: indexes and snapshots, brought to disk by the keeper; and where the log
+//! may begin, once nothing before is wanted or needed.
+//!
+//! The order is what a crash at any point needs: a segment on disk, its index on disk, a
+//! snapshot at its end or a later one on disk, and another one, and only then is it trimmed away. A file of a
+//! segment goes when the segment has gone.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::disk::Dir;
+use crate::error::Result;
+use crate::log::Position;
+use crate::log::follow::{Anchor, Facts, Work};
+use crate::store::evidence::{self, What};
+use crate::store::shared::Shared;
+use crate::store::snapshot;
+use crate::store::state::State;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::lock::Mutex;
+
+/// So many snapshots are kept: a segment goes when all of them are at its end or behind it.
+const SNAPSHOTS: usize = 2;
+/// A snapshot is due when the log grew by so many times the last one.
+const GROWTH: u64 = 8;
+
+/// What is to be brought to disk.
+pub(crate) struct Space {
+    segment_bytes: u64,
+    /// The log's growth since the last snapshot, and the length of that, in bytes.
+    grown: u64,
+    last_bytes: u64,
+    /// A snapshot that is not on disk yet, and the segment at whose end it was taken.
+    pending: Option<(u64, Vec<u8>)>,
+    /// The segments at whose ends there are snapshots on disk, the oldest first.
+    snapshots: VecDeque<u64>,
+    job: Arc<Job>,
+    /// The last segment that a job failed for: it is tried again when the log has left another one.
+    failed_at: u64,
+    trimmed: Position,
+    left: u64,
+}
+
+/// What a job tells.
+struct Job {
+    runs: AtomicBool,
+    done: Mutex<Option<Done>>,
+}
+
+enum Done {
+    Index(u64),
+    Snapshot(u64, Vec<u64>),
+    Failed,
+}
+
+impl Space {
+    pub(crate) fn new(segment_bytes: u64) -> Self {
+        Self {
+            segment_bytes,
+            grown: 0,
+            last_bytes: 0,
+            pending: None,
+            snapshots: VecDeque::new(),
+            job: Arc::new(Job {
+                runs: AtomicBool::new(false),
+                done: Mutex::new(None),
+            }),
+            failed_at: 0,
+            trimmed: Position::MIN,
+            left: 0,
+        }
+    }
+
+    /// What is on disk when the store is opened: the state at the end of the newest segment that has a
+    /// snapshot, and which one that is.
+    pub(crate) fn begin(
+        &mut self,
+        dir: &dyn Dir,
+        found: &[Anchor],
+    ) -> Result<Option<(State, Anchor)>> {
+        let mut newest = None;
+        for anchor in found.iter().rev() {
+            let Some(bytes) = evidence::read(dir, What::Snapshot, anchor)? else {
+                continue;
+            };
+            let Some(state) = snapshot::read(&bytes) else {
+                continue;
+            };
+            self.snapshots.push_front(anchor.ordinal);
+            self.last_bytes = self.last_bytes.max(bytes.len() as u64);
+            newest.get_or_insert((state, *anchor));
+            if self.snapshots.len() == SNAPSHOTS {
+                break;
+            }
+        }
+        Ok(newest)
+    }
+
+    /// The pass has left a segment.
+    pub(crate) fn left(&mut self, ordinal: u64, state: &State) {
+        self.left = ordinal;
+        self.grown += self.segment_bytes;
+        if self.grown >= self.last_bytes.saturating_mul(GROWTH) {
+            let bytes = snapshot::write(state);
+            self.grown = 0;
+            self.last_bytes = bytes.len() as u64;
+            self.pending = Some((ordinal, bytes));
+        }
+    }
+
+    /// What is to be done now.
+    pub(crate) fn work(&mut self, shared: &Shared, facts: &dyn Facts) -> Option<Work> {
+        if self.job.runs.load(Ordering::Acquire) {
+            return None;
+        }
+        let done = self.job.done.lock().take();
+        match done {
+            Some(Done::Index(ordinal)) => {
+                // A reader may have the state: then it is taken out next time.
+                let Some(mut state) = shared.state.try_write() else {
+                    *self.job.done.lock() = Some(Done::Index(ordinal));
+                    return None;
+                };
+                state.published(ordinal);
+            }
+            Some(Done::Snapshot(ordinal, kept)) => {
+                self.snapshots = kept.into();
+                self.pending.take_if(|(at, _)| *at <= ordinal);
+            }
+            Some(Done::Failed) => self.failed_at = self.left,
+            None => {}
+        }
+        if self.failed_at != 0 && self.failed_at == self.left {
+            return None;
+        }
+        let durable = facts.durable();
+        let anchors = || facts.anchors();
+        let index = shared.state.try_read()?.indexes().next().cloned();
+        if let Some(index) = index {
+            if index.segment >= durable.segment() {
+                return None;
+            }
+            let anchor = find(&anchors(), index.segment)?;
+            return Some(self.job(move |dir| {
+                evidence::write(dir, What::Index, &anchor, &index.write())?;
+                Ok(Done::Index(anchor.ordinal))
+            }));
+        }
+        if let Some((ordinal, _)) = self.pending {
+            if ordinal >= durable.segment() {
+                return None;
+            }
+            let anchors = anchors();
+            let anchor = find(&anchors, ordinal)?;
+            let (_, bytes) = self.pending.take()?;
+            let mut kept: Vec<u64> = self.snapshots.iter().copied().collect();
+            kept.push(ordinal);
+            let kept = kept.split_off(kept.len().saturating_sub(SNAPSHOTS));
+            return Some(self.job(move |dir| {
+                evidence::write(dir, What::Snapshot, &anchor, &bytes)?;
+                let first = anchors.first().map_or(0, |first| first.ordinal);
+                tidy(dir, first, &kept)?;
+                Ok(Done::Snapshot(ordinal, kept))
+            }));
+        }
+        self.trim(shared, facts)
+    }
+
+    /// Where the log may begin, if it does not already.
+    fn trim(&mut self, shared: &Shared, facts: &dyn Facts) -> Option<Work> {
+        if self.snapshots.len() < SNAPSHOTS {
+            return None;
+        }
+        let needed = self.snapshots.front()? + 1;
+        let anchors = facts.anchors();
+        let first = anchors.first()?.ordinal;
+        if first >= needed || self.trimmed.segment() >= needed {
+            return None;
+        }
+        let wanted = shared.state.try_read()?.first_wanted();
+        let to = wanted.map_or(needed, |wanted| wanted.min(needed));
+        let begin = anchors.iter().find(|anchor| anchor.ordinal >= to)?;
+        let position = begin.first;
+        if position <= self.trimmed || begin.ordinal <= first {
+            return None;
+        }
+        self.trimmed = position;
+        Some(Work::Trim(position))
+    }
+
+    fn job(&self, work: impl FnOnce(&dyn Dir) -> Result<Done> + Send + 'static) -> Work {
+        let job = Arc::clone(&self.job);
+        job.runs.store(true, Ordering::Release);
+        Work::Job(Box::new(move |dir| {
+            let done = work(dir).unwrap_or(Done::Failed);
+            *job.done.lock() = Some(done);
+            job.runs.store(false, Ordering::Release);
+        }))
+    }
+}
+
+fn find(anchors: &[Anchor], ordinal: u64) -> Option<Anchor> {
+    anchors
+        .iter()
+        .find(|anchor| anchor.ordinal == ordinal)
+        .copied()
+}
+
+/// Removes snapshots but those that are kept, and what is about segments before `first`.
+fn tidy(dir: &dyn Dir, first: u64, kept: &[u64]) -> Result<()> {
+    let at = |what: &str, error| crate::error::Error::io(what, error).at_path(dir.path());
+    let names = dir.list().map_err(|error| at("listing the store", error))?;
+    for entry in names {
+        let index = What::Index.parse(&entry.name).is_some_and(|at| at < first);
+        let snapshot = What::Snapshot.parse(&entry.name);
+        if index || snapshot.is_some_and(|at| !kept.contains(&at)) {
+            dir.unlink(&entry.name)
+                .map_err(|error| at("removing what is not needed any more", error))?;
+        }
+    }
+    Ok(())
+}
