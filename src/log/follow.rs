@@ -88,10 +88,13 @@ impl Facts for Core {
     }
 }
 
+/// File work, in the log's directory.
+pub(crate) type Job = Box<dyn FnOnce(&dyn Dir) + Send>;
+
 /// What a follower wants done.
 pub(crate) enum Work {
     /// By the keeper, with the log's directory, while the log is locked.
-    Job(Box<dyn FnOnce(&dyn Dir) + Send>),
+    Job(Job),
     /// The log is to begin here.
     Trim(Position),
 }

@@ -49,12 +49,14 @@ impl<'a> Ticket<'a> {
     }
 
     /// Where its frame ends.
+    #[cfg(not(ringbolt_loom))]
     #[inline]
     pub(crate) fn end(&self) -> Position {
         self.end
     }
 
     /// Wakes whoever persists, and with it whoever follows the log.
+    #[cfg(not(ringbolt_loom))]
     pub(crate) fn nudge(&self) {
         self.core.0.engine.wake_by_ref();
     }

@@ -11,7 +11,7 @@ use crate::store::state::cursors::{Cursor, Cursors};
 use crate::store::state::messages::Messages;
 use crate::store::state::producers::Producers;
 use crate::store::state::stream::{Cut, LeftRun, Rare, Rest, StreamState};
-use crate::store::state::table::Table;
+use crate::store::state::table::{Table, Value};
 
 /// Writes a state that stands between two segments.
 pub(crate) fn write(state: &State) -> Vec<u8> {
@@ -47,10 +47,11 @@ pub(crate) fn read(bytes: &[u8]) -> Option<State> {
     })?;
     let quotas = from.number()? != 0;
     let writes = from.number()?;
-    let entries: Vec<_> = from.list(|from| {
+    let entries = from.list(|from| {
         let key = from.bytes()?.into();
         let version = from.number()?;
-        Some((key, version, Arc::from(from.bytes()?)))
+        let bytes = Arc::from(from.bytes()?);
+        Some((key, Value { version, bytes }))
     })?;
     from.0
         .is_empty()

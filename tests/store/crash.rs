@@ -11,6 +11,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ringbolt::disk::Disk;
 use ringbolt::disk::sim::{SimDisk, SimOptions, Wreck};
 use ringbolt::store::{Batch, NewRecord, Producer, Store, StoreTicket, Stream, StreamOptions};
 use ringbolt::{Driver, Engine, Poll, Position, Result};
@@ -251,6 +252,43 @@ fn cuts(actor: &mut Actor) {
     }
 }
 
+/// Indexes, snapshots, segments that go: what lies beside the log, and the log's begin.
+fn retires(actor: &mut Actor) {
+    let (a, b) = (actor.create("a"), actor.create("b"));
+    let large = vec![7; 300_000];
+    for n in 0..26u64 {
+        actor.append(&a, NewRecord::new(&large));
+        if n % 5 == 0 {
+            actor.append(&b, NewRecord::new(&n.to_le_bytes()));
+        }
+        match n % 8 {
+            3 => drop(actor.put(|_| b.truncate(b.describe()?.next - 1))),
+            5 => drop(actor.put(|_| b.trim(b.describe()?.next - 1))),
+            7 => drop(actor.put(|_| a.trim(n - 1))),
+            _ => actor.settle(),
+        }
+    }
+    for _ in 0..60 {
+        actor.turn();
+    }
+    // It did what it is for.
+    let dir = actor.disk.open_dir(DIR.as_ref()).unwrap();
+    let names: Vec<_> = dir
+        .list()
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    assert!(
+        names.iter().any(|name| name.ends_with(".snap")),
+        "{names:?}"
+    );
+    assert!(
+        !names.iter().any(|name| name == "00000000001.seg"),
+        "{names:?}"
+    );
+}
+
 #[test]
 fn what_is_recovered_is_what_was() {
     let states: usize = std::env::var("RINGBOLT_STORE_CRASH_STATES")
@@ -258,11 +296,12 @@ fn what_is_recovered_is_what_was() {
         .and_then(|text| text.parse().ok())
         .unwrap_or(STATES);
     type Act = fn(&mut Actor);
-    let workloads: [(&str, Act, bool); 4] = [
+    let workloads: [(&str, Act, bool); 5] = [
         ("appends", appends, true),
         ("appends buffered", appends, false),
         ("pipeline", pipeline, true),
         ("cuts", cuts, true),
+        ("retires", retires, true),
     ];
     let (mut explored, mut wrecks) = (0, 0);
     for (name, act, direct) in workloads {

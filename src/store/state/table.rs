@@ -23,16 +23,11 @@ pub(crate) struct Value {
 }
 
 impl Table {
-    pub(crate) fn of(entries: Vec<(Box<[u8]>, u64, Arc<[u8]>)>, writes: u64) -> Self {
-        let len = |(key, _, value): &(Box<[u8]>, u64, Arc<[u8]>)| (key.len() + value.len()) as u64;
-        let bytes = entries.iter().map(len).sum();
-        let entries = entries.into_iter();
-        let map = entries.map(|(key, version, bytes)| (key, Value { version, bytes }));
-        Self {
-            map: map.collect(),
-            bytes,
-            writes,
-        }
+    pub(crate) fn of(map: BTreeMap<Box<[u8]>, Value>, writes: u64) -> Self {
+        let entries = map.iter();
+        let bytes = entries.map(|(key, value)| (key.len() + value.bytes.len()) as u64);
+        let bytes = bytes.sum();
+        Self { map, bytes, writes }
     }
 
     /// Key, version and value of each.
