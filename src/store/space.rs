@@ -30,15 +30,31 @@ pub(crate) struct Space {
     /// The log's growth since the last snapshot, and the length of that, in bytes.
     grown: u64,
     last_bytes: u64,
-    /// A snapshot that is not on disk yet, and the segment at whose end it was taken.
-    pending: Option<(u64, Vec<u8>)>,
-    /// The segments at whose ends there are snapshots on disk, the oldest first.
-    snapshots: VecDeque<u64>,
+    /// A snapshot that is not on disk yet.
+    pending: Option<(Taken, Vec<u8>)>,
+    /// The snapshots on disk, the oldest first.
+    snapshots: VecDeque<Taken>,
     job: Arc<Job>,
     /// The last segment that a job failed for: it is tried again when the log has left another one.
     failed_at: u64,
     trimmed: Position,
     left: u64,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Taken {
+    /// At the end of this segment.
+    ordinal: u64,
+    /// The first segment that a stream then had records in; `u64::MAX` for none.
+    wanted: u64,
+}
+
+impl Taken {
+    fn of(ordinal: u64, state: &State) -> Self {
+        let wanted = state.first_wanted().unwrap_or(u64::MAX);
+        Self { ordinal, wanted }
+    }
 }
 
 /// What a job tells.
@@ -49,7 +65,7 @@ struct Job {
 
 enum Done {
     Index(u64),
-    Snapshot(u64, Vec<u64>),
+    Snapshot(Vec<Taken>),
     Failed,
 }
 
@@ -86,7 +102,7 @@ impl Space {
             let Some(state) = snapshot::read(&bytes) else {
                 continue;
             };
-            self.snapshots.push_front(anchor.ordinal);
+            self.snapshots.push_front(Taken::of(anchor.ordinal, &state));
             self.last_bytes = self.last_bytes.max(bytes.len() as u64);
             newest.get_or_insert((state, *anchor));
             if self.snapshots.len() == SNAPSHOTS {
@@ -104,7 +120,7 @@ impl Space {
             let bytes = snapshot::write(state);
             self.grown = 0;
             self.last_bytes = bytes.len() as u64;
-            self.pending = Some((ordinal, bytes));
+            self.pending = Some((Taken::of(ordinal, state), bytes));
         }
     }
 
@@ -123,10 +139,7 @@ impl Space {
                 };
                 state.published(ordinal);
             }
-            Some(Done::Snapshot(ordinal, kept)) => {
-                self.snapshots = kept.into();
-                self.pending.take_if(|(at, _)| *at <= ordinal);
-            }
+            Some(Done::Snapshot(kept)) => self.snapshots = kept.into(),
             Some(Done::Failed) => self.failed_at = self.left,
             None => {}
         }
@@ -146,39 +159,36 @@ impl Space {
                 Ok(Done::Index(anchor.ordinal))
             }));
         }
-        if let Some((ordinal, _)) = self.pending {
-            if ordinal >= durable.segment() {
+        if let Some((taken, _)) = self.pending {
+            if taken.ordinal >= durable.segment() {
                 return None;
             }
             let anchors = anchors();
-            let anchor = find(&anchors, ordinal)?;
+            let anchor = find(&anchors, taken.ordinal)?;
             let (_, bytes) = self.pending.take()?;
-            let mut kept: Vec<u64> = self.snapshots.iter().copied().collect();
-            kept.push(ordinal);
+            let mut kept: Vec<Taken> = self.snapshots.iter().copied().collect();
+            kept.push(taken);
             let kept = kept.split_off(kept.len().saturating_sub(SNAPSHOTS));
             return Some(self.job(move |dir| {
                 evidence::write(dir, What::Snapshot, &anchor, &bytes)?;
                 let first = anchors.first().map_or(0, |first| first.ordinal);
                 tidy(dir, first, &kept)?;
-                Ok(Done::Snapshot(ordinal, kept))
+                Ok(Done::Snapshot(kept))
             }));
         }
-        self.trim(shared, facts)
+        self.trim(facts)
     }
 
-    /// Where the log may begin, if it does not already.
-    fn trim(&mut self, shared: &Shared, facts: &dyn Facts) -> Option<Work> {
-        if self.snapshots.len() < SNAPSHOTS {
+    /// Where the log may begin, if it does not already. What counts is the oldest snapshot: that is on disk,
+    /// and so is why nothing before is wanted. What the pass has seen since may be lost in a crash.
+    fn trim(&mut self, facts: &dyn Facts) -> Option<Work> {
+        let oldest = self.snapshots.front()?;
+        let to = oldest.wanted.min(oldest.ordinal + 1);
+        if self.snapshots.len() < SNAPSHOTS || self.trimmed.segment() >= to {
             return None;
         }
-        let needed = self.snapshots.front()? + 1;
         let anchors = facts.anchors();
         let first = anchors.first()?.ordinal;
-        if first >= needed || self.trimmed.segment() >= needed {
-            return None;
-        }
-        let wanted = shared.state.try_read()?.first_wanted();
-        let to = wanted.map_or(needed, |wanted| wanted.min(needed));
         let begin = anchors.iter().find(|anchor| anchor.ordinal >= to)?;
         let position = begin.first;
         if position <= self.trimmed || begin.ordinal <= first {
@@ -207,13 +217,14 @@ fn find(anchors: &[Anchor], ordinal: u64) -> Option<Anchor> {
 }
 
 /// Removes snapshots but those that are kept, and what is about segments before `first`.
-fn tidy(dir: &dyn Dir, first: u64, kept: &[u64]) -> Result<()> {
+fn tidy(dir: &dyn Dir, first: u64, kept: &[Taken]) -> Result<()> {
     let at = |what: &str, error| crate::error::Error::io(what, error).at_path(dir.path());
     let names = dir.list().map_err(|error| at("listing the store", error))?;
     for entry in names {
         let index = What::Index.parse(&entry.name).is_some_and(|at| at < first);
         let snapshot = What::Snapshot.parse(&entry.name);
-        if index || snapshot.is_some_and(|at| !kept.contains(&at)) {
+        let is_kept = |at| kept.iter().any(|taken| taken.ordinal == at);
+        if index || snapshot.is_some_and(|at| !is_kept(at)) {
             dir.unlink(&entry.name)
                 .map_err(|error| at("removing what is not needed any more", error))?;
         }
