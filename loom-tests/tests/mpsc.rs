@@ -237,30 +237,6 @@ fn the_end_comes_behind_what_was_sent() {
     });
 }
 
-/// What one thread found free a clone of its handle fills, without a look of its own.
-#[test]
-fn a_clone_knows_what_was_found_free() {
-    explore("mpsc: a cloned sender", Some(3), 100, || {
-        let (sender, mut receiver) = ring(2);
-        let sender = Arc::new(sender);
-        sender.try_send(1_u32).unwrap();
-        sender.try_send(2).unwrap();
-        let other = {
-            let sender = Arc::clone(&sender);
-            thread::spawn(move || sender.try_send(3).is_ok())
-        };
-        let receives = thread::spawn(move || {
-            assert_eq!(receiver.try_recv(), Ok(1));
-            assert_eq!(receiver.try_recv(), Ok(2));
-            receiver
-        });
-        let sent = Sender::clone(&sender).try_send(4).is_ok();
-        let sent = other.join().unwrap() as usize + sent as usize;
-        let mut receiver = receives.join().unwrap();
-        assert_eq!(receiver.try_iter().count(), sent);
-    });
-}
-
 /// What one thread found free, another fills, through the same handle or a clone of it.
 #[test]
 fn a_handle_that_two_threads_share_passes_on_what_is_free() {

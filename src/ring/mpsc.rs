@@ -464,8 +464,8 @@ impl<T> Clone for Sender<T> {
         Self {
             shared: Arc::clone(&self.shared),
             // ORDERING: as in `claim_places`: another thread may have stored it, through this handle. No
-            // model kills it: a clone's senders have mostly seen the head by other ways. It stays, for a
-            // clone is made once.
+            // model kills it, although one clones a handle that is in use. It stays: the language's
+            // rules ask for it, and a clone is made once.
             head_seen: AtomicU64::new(self.head_seen.load(Ordering::Acquire)),
             pace: Pace::default(),
             slip: Slip::new(self.shared.first),

@@ -273,8 +273,7 @@ impl<T> Shared<T> {
     /// A sender is gone. The last one closes the ring.
     pub(super) fn sender_went(&self) {
         // ORDERING: what each sender claimed before it went is seen by the last, and by whoever sees
-        // that one's `close`. No model kills it: senders that commit in order see each other's claims by
-        // the tail. It may stay, for a sender goes once.
+        // that one's `close`. No model kills it. It may stay, for a sender goes once.
         if self.senders_left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.close();
         }
