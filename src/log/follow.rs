@@ -31,6 +31,9 @@ pub(crate) trait Follower: Send {
     /// and must neither block nor take a part.
     fn follow(&mut self, events: &mut dyn Events) -> bool;
 
+    /// What it wanted appended lies before this position; `None` where there was no room.
+    fn appended(&mut self, end: Option<Position>);
+
     /// Something that it wants done, if there is something: asked for after each turn.
     fn work(&mut self, facts: &dyn Facts) -> Option<Work>;
 
@@ -97,6 +100,8 @@ pub(crate) enum Work {
     Job(Job),
     /// The log is to begin here.
     Trim(Position),
+    /// This record is to be appended, if there is room now.
+    Append(Vec<u8>),
 }
 
 /// What there is to follow.
@@ -171,6 +176,54 @@ pub(crate) fn replay(dir: &dyn Dir, found: &Recovered, follower: &mut dyn Follow
         }
     }
     Ok(())
+}
+
+/// Gives `visit` each record of a segment that is on disk, in order, until it says `false`.
+///
+/// # Errors
+///
+/// [`ErrorKind::Damaged`] or [`ErrorKind::Io`] of what cannot be read.
+pub(crate) fn scan(
+    dir: &dyn Dir,
+    anchor: &Anchor,
+    visit: &mut dyn FnMut(Position, &[u8]) -> bool,
+) -> Result<()> {
+    let at_path = |error: Error| error.or_at_path(recover::segment_path(dir, anchor.ordinal));
+    let mut window = Window::new(dir.block_size())?;
+    let file = recover::open_segment(dir, anchor.ordinal, Mode::Write)?;
+    let block = anchor.first.offset_bytes();
+    let head = window.bytes(&*file, 0, block as usize, block)?;
+    let header = Header::parse(head)?.filter(|header| header.salt == anchor.salt);
+    let header = header.ok_or_else(|| {
+        at_path(Error::new(
+            ErrorKind::Damaged,
+            "the header is not the segment's",
+        ))
+    })?;
+    let mut scanner = Scanner::new(&*file, &mut window, &header, block, anchor.end_bytes);
+    loop {
+        match scanner.step().map_err(at_path)? {
+            Step::Frame { at, frame, .. } => match frame {
+                Frame::Record { payload, .. } if !visit(at, payload) => return Ok(()),
+                Frame::Batch { records, .. } => {
+                    for (distance, payload) in records {
+                        if !visit(at.plus(distance as u64), payload) {
+                            return Ok(());
+                        }
+                    }
+                }
+                Frame::Record { .. } | Frame::Checkpoint(_) | Frame::Pad => {}
+            },
+            Step::Limit => return Ok(()),
+            Step::Stop => {
+                let at = Position::new(anchor.ordinal, scanner.offset());
+                let what = "the checksum does not match, or no frame is there";
+                return Err(at_path(
+                    Error::new(ErrorKind::Damaged, what).at_position(at),
+                ));
+            }
+        }
+    }
 }
 
 /// The records of a segment's file.

@@ -49,7 +49,6 @@ impl<'a> Ticket<'a> {
     }
 
     /// Where its frame ends.
-    #[cfg(not(ringbolt_loom))]
     #[inline]
     pub(crate) fn end(&self) -> Position {
         self.end

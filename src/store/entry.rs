@@ -59,6 +59,8 @@ pub(crate) enum Kind {
     EvictProducer = 16,
     /// Forgets the message ids of a stream below an offset.
     ForgetMessages = 17,
+    /// Nothing that is wanted lies in a segment any more, whose ordinal is the offset.
+    Release = 18,
 }
 
 // The bits of `flags`.
@@ -147,6 +149,7 @@ impl Kind {
             15 => Self::Moved,
             16 => Self::EvictProducer,
             17 => Self::ForgetMessages,
+            18 => Self::Release,
             _ => return None,
         })
     }
@@ -154,6 +157,14 @@ impl Kind {
     /// Whether it takes away what others of the same batch may rest on.
     pub(crate) const fn cuts(self) -> bool {
         matches!(self, Self::Delete | Self::Trim | Self::Truncate)
+    }
+
+    /// Whether the store writes it by itself: nobody asks what became of it.
+    pub(crate) const fn is_own(self) -> bool {
+        matches!(
+            self,
+            Self::Moved | Self::Release | Self::EvictProducer | Self::ForgetMessages
+        )
     }
 
     /// The fields that an entry of this kind must have, and those that it may have besides.
@@ -171,7 +182,7 @@ impl Kind {
             Self::Require => (0, KEY | IF_VERSION | CONDITIONS),
             Self::Moved => (OFFSET | POSITION, 0),
             Self::EvictProducer => (PRODUCER, 0),
-            Self::ForgetMessages => (OFFSET, 0),
+            Self::ForgetMessages | Self::Release => (OFFSET, 0),
         }
     }
 }
@@ -473,7 +484,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_read_as_written_with_all_its_fields_and_with_none_too_few() {
-        assert_eq!(kinds().count(), 17);
+        assert_eq!(kinds().count(), 18);
         for kind in kinds() {
             let entry = full(kind);
             let bytes = written(&entry);

@@ -20,6 +20,7 @@ mod config;
 mod entry;
 mod evidence;
 mod id;
+mod moving;
 mod name;
 mod options;
 mod pass;
@@ -91,6 +92,22 @@ pub struct KeyValue {
     pub value: Arc<[u8]>,
     /// Which write of the table it was: rises, and is never used twice.
     pub version: u64,
+}
+
+/// What a store counts, and how it stands.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// Its log's.
+    pub log: Stats,
+    /// How many streams there are.
+    pub streams: usize,
+    /// Everything before was judged.
+    pub applied: Position,
+    /// Records that were written again further on, so that the segment could go in which they lay.
+    pub moved_records: u64,
+    /// Their bytes in the log.
+    pub moved_bytes: u64,
 }
 
 impl Store {
@@ -312,10 +329,17 @@ impl Store {
             .expect("there is no deadline")
     }
 
-    /// What the log counts, and how it stands.
+    /// What the store counts since it was opened, and how it stands.
     #[must_use]
-    pub fn log_stats(&self) -> Stats {
-        self.0.log.stats()
+    pub fn stats(&self) -> StoreStats {
+        let (moved_records, moved_bytes) = self.0.shared.moved();
+        StoreStats {
+            log: self.0.log.stats(),
+            streams: self.len(),
+            applied: self.0.shared.applied(),
+            moved_records,
+            moved_bytes,
+        }
     }
 
     /// All that the pass has derived, as text, and up to where: two stores with the same text are the

@@ -10,7 +10,7 @@ use crate::disk::Dir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Position;
 use crate::log::follow::{Anchor, Event, Events, Facts, Follower, Work};
-use crate::store::entry::Entry;
+use crate::store::entry::{Entry, Kind};
 use crate::store::id::StreamId;
 use crate::store::shared::Shared;
 use crate::store::space::Space;
@@ -161,15 +161,19 @@ impl Follower for Pass {
             if state.has_quotas() {
                 shared.note_quotas();
             }
+            self.space.note_moved(&shared);
         }
         // What cannot be told now is told at the next call.
         self.tell();
         true
     }
 
+    fn appended(&mut self, end: Option<Position>) {
+        self.space.appended(end);
+    }
+
     fn work(&mut self, facts: &dyn Facts) -> Option<Work> {
-        let shared = Arc::clone(&self.shared);
-        self.space.work(&shared, facts)
+        self.space.work(&self.shared, self.reached, facts)
     }
 
     fn ended(&mut self) {
@@ -266,7 +270,14 @@ fn judge(
             let verdict = match Entry::parse(payload) {
                 Some(entry) => {
                     touch(touched, entry.stream);
-                    state.apply(at, &entry)
+                    let verdict = state.apply(at, &entry);
+                    if entry.kind == Kind::Moved && verdict == Verdict::Applied(1) {
+                        space.moved(payload.len());
+                    }
+                    if entry.kind.is_own() {
+                        return;
+                    }
+                    verdict
                 }
                 None => Verdict::Refused(Refusal::Invalid),
             };

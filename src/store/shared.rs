@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     gates: Mutex<BTreeMap<StreamId, u64>>,
     /// Indexes that were brought from disk.
     indexes: Mutex<Indexes>,
+    /// Records that were moved, and their bytes, since the store was opened.
+    moved: (AtomicU64, AtomicU64),
 }
 
 /// Indexes in memory, each with when it was asked for last.
@@ -76,6 +78,7 @@ impl Shared {
             quotas: AtomicBool::new(false),
             gates: Mutex::new(BTreeMap::new()),
             indexes: Mutex::new(Indexes::default()),
+            moved: (AtomicU64::new(0), AtomicU64::new(0)),
         })
     }
 
@@ -131,6 +134,21 @@ impl Shared {
         // ORDERING: as in `wake`; a registration that is not seen will see the gate.
         crate::sync::atomic::fence(Ordering::SeqCst);
         self.wake_watchers(&[id]);
+    }
+
+    /// The pass alone.
+    pub(crate) fn note_moved(&self, bytes: usize) {
+        self.moved.0.fetch_add(1, Ordering::Relaxed);
+        self.moved.1.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Records that were moved, and their bytes.
+    pub(crate) fn moved(&self) -> (u64, u64) {
+        let (records, bytes) = &self.moved;
+        (
+            records.load(Ordering::Relaxed),
+            bytes.load(Ordering::Relaxed),
+        )
     }
 
     /// An index that was brought from disk.

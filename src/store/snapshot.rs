@@ -10,7 +10,7 @@ use crate::store::state::State;
 use crate::store::state::cursors::{Cursor, Cursors};
 use crate::store::state::messages::Messages;
 use crate::store::state::producers::Producers;
-use crate::store::state::stream::{Cut, LeftRun, Rare, Rest, StreamState};
+use crate::store::state::stream::{Cut, LeftRun, Moved, Rare, Rest, StreamState};
 use crate::store::state::table::{Table, Value};
 
 /// Writes a state that stands between two segments.
@@ -147,9 +147,11 @@ fn write_rare(out: &mut Out, rare: &Rare) {
         out.number(cursor.hold.into());
     });
     out.list(rare.erased.iter(), |out, offset| out.number(*offset));
-    out.list(rare.moved.iter(), |out, (offset, at)| {
+    out.list(rare.moved.iter(), |out, (offset, moved)| {
         out.number(*offset);
-        out.number(at.to_u64());
+        out.number(moved.at.to_u64());
+        out.number(moved.count.into());
+        out.number(moved.bytes.into());
     });
 }
 
@@ -170,7 +172,15 @@ fn read_rare(from: &mut In<'_>) -> Option<Rare> {
         Some((group, cursor))
     })?;
     let erased: BTreeSet<u64> = from.list(In::number)?;
-    let moved = from.list(|from| Some((from.number()?, Position::from_u64(from.number()?))))?;
+    let moved = from.list(|from| {
+        let offset = from.number()?;
+        let moved = Moved {
+            at: Position::from_u64(from.number()?),
+            count: from.word()?,
+            bytes: from.word()?,
+        };
+        Some((offset, moved))
+    })?;
     Some(Rare {
         config,
         producers,

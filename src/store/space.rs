@@ -12,7 +12,10 @@ use crate::disk::Dir;
 use crate::error::Result;
 use crate::log::Position;
 use crate::log::follow::{Anchor, Facts, Work};
+use crate::store::entry::{Entry, Kind};
 use crate::store::evidence::{self, What};
+use crate::store::id::StreamId;
+use crate::store::moving::{self, Found, Means};
 use crate::store::shared::Shared;
 use crate::store::snapshot;
 use crate::store::state::State;
@@ -21,6 +24,12 @@ use crate::sync::lock::Mutex;
 
 /// So many snapshots are kept: a segment goes when all of them are at its end or behind it.
 const SNAPSHOTS: usize = 2;
+/// What is wanted of a segment is moved when the pass has left so many behind it.
+const SEGMENTS_MIN: u64 = 4;
+/// Of what the log grows by, one part of so many may be records that are moved.
+const MOVED_PART: u64 = 2;
+/// What was not moved may be later, up to so many segments.
+const CREDIT_SEGMENTS: u64 = 4;
 /// A snapshot is due when the log grew by so many times the last one.
 const GROWTH: u64 = 8;
 
@@ -39,6 +48,16 @@ pub(crate) struct Space {
     failed_at: u64,
     trimmed: Position,
     left: u64,
+    /// Entries to be appended, the first one next, and up to where those reach that were.
+    moves: VecDeque<Vec<u8>>,
+    moved_to: Position,
+    refused: bool,
+    /// Bytes of records that were moved, and are not counted yet.
+    counted: Vec<usize>,
+    /// Bytes that may be moved.
+    credit: u64,
+    /// The segment that was left when all was looked at that there was, and how far it was judged then.
+    looked: (u64, Position),
 }
 
 /// A snapshot.
@@ -66,6 +85,7 @@ struct Job {
 enum Done {
     Index(u64),
     Snapshot(Vec<Taken>),
+    Looked(u64, Found),
     Failed,
 }
 
@@ -84,6 +104,12 @@ impl Space {
             failed_at: 0,
             trimmed: Position::MIN,
             left: 0,
+            moves: VecDeque::new(),
+            moved_to: Position::MIN,
+            refused: false,
+            counted: Vec::new(),
+            credit: 0,
+            looked: (0, Position::MIN),
         }
     }
 
@@ -116,6 +142,8 @@ impl Space {
     pub(crate) fn left(&mut self, ordinal: u64, state: &State) {
         self.left = ordinal;
         self.grown += self.segment_bytes;
+        let credit = self.credit + self.segment_bytes / MOVED_PART;
+        self.credit = credit.min(CREDIT_SEGMENTS * self.segment_bytes);
         if self.grown >= self.last_bytes.saturating_mul(GROWTH) {
             let bytes = snapshot::write(state);
             self.grown = 0;
@@ -124,8 +152,27 @@ impl Space {
         }
     }
 
+    /// A record was moved.
+    pub(crate) fn moved(&mut self, bytes: usize) {
+        self.counted.push(bytes);
+    }
+
+    /// Counts what was moved.
+    pub(crate) fn note_moved(&mut self, shared: &Shared) {
+        for bytes in self.counted.drain(..) {
+            if shared.is_live() {
+                shared.note_moved(bytes);
+            }
+        }
+    }
+
     /// What is to be done now.
-    pub(crate) fn work(&mut self, shared: &Shared, facts: &dyn Facts) -> Option<Work> {
+    pub(crate) fn work(
+        &mut self,
+        shared: &Arc<Shared>,
+        reached: Position,
+        facts: &dyn Facts,
+    ) -> Option<Work> {
         if self.job.runs.load(Ordering::Acquire) {
             return None;
         }
@@ -140,6 +187,17 @@ impl Space {
                 state.published(ordinal);
             }
             Some(Done::Snapshot(kept)) => self.snapshots = kept.into(),
+            Some(Done::Looked(_, Found::Moves(moves))) => self.moves = moves.into(),
+            Some(Done::Looked(_, Found::Much)) => {}
+            Some(Done::Looked(ordinal, Found::Nothing)) => {
+                let entry = Entry {
+                    offset: Some(ordinal),
+                    ..Entry::new(Kind::Release, StreamId::NONE, &[])
+                };
+                let mut bytes = vec![0; entry.bytes()];
+                entry.write(&mut bytes);
+                self.moves.push_back(bytes);
+            }
             Some(Done::Failed) => self.failed_at = self.left,
             None => {}
         }
@@ -176,7 +234,56 @@ impl Space {
                 Ok(Done::Snapshot(kept))
             }));
         }
-        self.trim(facts)
+        if let Some(trim) = self.trim(facts) {
+            return Some(trim);
+        }
+        self.move_on(shared, reached, facts)
+    }
+
+    /// What was to be appended was, or there was no room.
+    pub(crate) fn appended(&mut self, end: Option<Position>) {
+        if let Some(end) = end {
+            let moved = self.moves.pop_front().map_or(0, |entry| entry.len() as u64);
+            self.credit = self.credit.saturating_sub(moved);
+            self.moved_to = end;
+        }
+        self.refused = end.is_none();
+    }
+
+    /// Moves what is wanted of the oldest segment on, if that is little.
+    fn move_on(
+        &mut self,
+        shared: &Arc<Shared>,
+        reached: Position,
+        facts: &dyn Facts,
+    ) -> Option<Work> {
+        if let Some(next) = self.moves.front() {
+            // Where there is no room, the next turn may have some.
+            let refused = std::mem::take(&mut self.refused);
+            return (!refused).then(|| Work::Append(next.clone()));
+        }
+        // What was moved must have been seen before it is looked at again.
+        if reached < self.moved_to {
+            return None;
+        }
+        if self.looked == (self.left, self.moved_to) {
+            return None;
+        }
+        let oldest = shared.state.try_read()?.first_wanted();
+        self.looked = (self.left, self.moved_to);
+        let oldest = oldest.filter(|oldest| oldest + SEGMENTS_MIN <= self.left)?;
+        let anchors = facts.anchors();
+        let first = find(&anchors, oldest)?;
+        let shared = Arc::clone(shared);
+        let means = Means {
+            segment_bytes: self.segment_bytes,
+            segments: anchors.len() as u64,
+            credit: self.credit,
+        };
+        Some(self.job(move |dir| {
+            let found = moving::look(dir, &shared, &first, means)?;
+            Ok(Done::Looked(first.ordinal, found))
+        }))
     }
 
     /// Where the log may begin, if it does not already. What counts is the oldest snapshot: that is on disk,

@@ -46,7 +46,8 @@ pub struct StreamInfo {
     pub first: u64,
     /// The offset that the next record gets.
     pub next: u64,
-    /// Bytes of its records' payloads; what lies in one segment counts until all of it is gone.
+    /// Bytes of its records' payloads; what lies in one segment counts until all of it is gone, or what is
+    /// left was moved.
     pub bytes: u64,
     /// Its fencing token.
     pub fence: u64,

@@ -23,12 +23,12 @@ fn names(disk: &SimDisk, suffix: &str) -> Vec<String> {
 /// Appends records of 100 kB to two streams until so many segments were left.
 fn fill(store: &Store, segments: u64) {
     let large = vec![7; 100_000];
-    let begin = store.log_stats().rollovers;
+    let begin = store.stats().log.rollovers;
     for n in 0.. {
         let name = if n % 3 == 0 { "b" } else { "a" };
         let stream = store.stream(name).unwrap();
         stream.append(&large[..]).unwrap().wait().unwrap();
-        if store.log_stats().rollovers >= begin + segments {
+        if store.stats().log.rollovers >= begin + segments {
             return;
         }
     }
@@ -36,7 +36,7 @@ fn fill(store: &Store, segments: u64) {
 
 /// Waits until this is so: file work goes on by itself.
 fn until(store: &Store, mut so: impl FnMut() -> bool) {
-    for _ in 0..100_000 {
+    for _ in 0..20_000 {
         if so() {
             return;
         }
@@ -101,6 +101,108 @@ fn segments_go_when_nobody_wants_them() {
     assert_eq!(expected[0].0, keep);
     rig.reopen();
     assert_eq!(all(&rig.stream("b")), expected);
+}
+
+/// A stream of a few records must not keep all of the others' segments.
+#[test]
+fn a_slow_stream_does_not_pin_the_disk() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.stream("a"), rig.stream("b"));
+    let slow = rig.stream("slow");
+    let disk = rig.disk.clone();
+    let mut expected = Vec::new();
+    for n in 0..40u64 {
+        let payload = vec![n as u8; 1000];
+        let record = NewRecord::new(&payload)
+            .count(1 + (n % 3) as u32)
+            .key(b"key");
+        let offset = slow.append(record).unwrap().wait().unwrap().offset;
+        expected.push((offset, payload));
+        fill(&rig.store, 1);
+        for stream in [&a, &b] {
+            stream
+                .trim(stream.describe().unwrap().next)
+                .unwrap()
+                .wait()
+                .unwrap();
+        }
+        if n == 20 {
+            // In the middle of a record, at the end of what was moved, and among it.
+            slow.trim(expected[2].0 + 1).unwrap().wait().unwrap();
+            slow.erase(expected[5].0).unwrap().wait().unwrap();
+            expected.remove(5);
+            expected.drain(..2);
+        }
+        if n == 25 {
+            slow.truncate(expected.last().unwrap().0)
+                .unwrap()
+                .wait()
+                .unwrap();
+            expected.pop();
+        }
+    }
+    let first = |names: Vec<String>| names[0][..11].parse::<u64>().unwrap();
+    // The keeper comes after the log, which a simulated disk lets run fast.
+    let behind = (0..300).find(|_| {
+        fill(&rig.store, 1);
+        for stream in [&a, &b] {
+            stream
+                .trim(stream.describe().unwrap().next)
+                .unwrap()
+                .wait()
+                .unwrap();
+        }
+        std::thread::yield_now();
+        first(names(&disk, ".seg")) + 12 > rig.store.stats().log.durable.segment()
+    });
+    assert!(behind.is_some(), "{:?}", rig.store.stats());
+    assert!(rig.store.stats().moved_records > 0);
+    assert_eq!(all(&slow), expected);
+    let (from, offset) = (expected[7].0, expected[8].0);
+    let mut reader = slow.reader(ReadFrom::Offset(offset - 1)).unwrap();
+    assert_eq!(reader.try_next().unwrap().unwrap().offset(), from);
+    rig.reopen();
+    assert_eq!(all(&rig.stream("slow")), expected);
+    let record = rig
+        .stream("slow")
+        .reader(ReadFrom::Earliest)
+        .unwrap()
+        .next()
+        .unwrap();
+    assert_eq!(record.key(), Some(&b"key"[..]));
+    // Cut among what was moved: nothing of it comes back.
+    let slow = rig.stream("slow");
+    slow.truncate(expected[4].0).unwrap().wait().unwrap();
+    slow.append(b"anew").unwrap().wait().unwrap();
+    let mut expected = expected[..4].to_vec();
+    expected.push((slow.describe().unwrap().next - 1, b"anew".to_vec()));
+    assert_eq!(all(&slow), expected);
+    rig.reopen();
+    assert_eq!(all(&rig.stream("slow")), expected);
+}
+
+/// Much is wanted of the oldest segment, and nothing of those behind it.
+#[test]
+fn a_segment_of_which_much_is_wanted_does_not_pin_those_behind_it() {
+    let rig = Rig::new();
+    let keeps = rig.stream("keeps");
+    let large = vec![7; 100_000];
+    for _ in 0..6 {
+        keeps.append(&large[..]).unwrap().wait().unwrap();
+    }
+    let (a, b) = (rig.stream("a"), rig.stream("b"));
+    let disk = rig.disk.clone();
+    let gone = (0..300).find(|_| {
+        fill(&rig.store, 1);
+        for stream in [&a, &b] {
+            let next = stream.describe().unwrap().next;
+            stream.trim(next).unwrap().wait().unwrap();
+        }
+        names(&disk, ".seg")[0] != "00000000001.seg"
+    });
+    assert!(gone.is_some(), "{:?}", rig.store.stats());
+    assert_eq!(all(&keeps).len(), 6);
+    assert!(rig.store.stats().moved_bytes > 600_000);
 }
 
 #[test]

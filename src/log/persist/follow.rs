@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::log::append::{self, Patience};
 use crate::log::core::Request;
 use crate::log::follow::{Event, Events, Follower, Work, contained};
 use crate::log::frame::{self, Check};
 use crate::log::persist::Persist;
 use crate::log::persist::live::Live;
 use crate::log::position::Position;
+use crate::log::ticket::Shared;
 
 /// The most that is given at a time, in bytes of the log, so that the disk is fed in between.
 pub(super) const FOLLOW_MAX: u64 = 1 << 20;
@@ -98,6 +100,12 @@ impl Persist {
             match follower.work(&*core) {
                 None => return,
                 Some(Work::Trim(position)) => self.trim(position, None),
+                Some(Work::Append(payload)) => {
+                    let handle = Shared(Arc::clone(&core));
+                    let fill = |place: &mut [u8]| place.copy_from_slice(&payload);
+                    let ticket = append::append_with(&handle, payload.len(), Patience::Try, fill);
+                    follower.appended(ticket.ok().map(|ticket| ticket.end()));
+                }
                 Some(Work::Job(job)) => {
                     let core = Arc::clone(&core);
                     self.job(move || {

@@ -24,7 +24,7 @@ use crate::store::name;
 
 use cursors::{Cursor, METADATA_BYTES_MAX};
 use places::{Located, SegmentIndex};
-use stream::{Part, Rare, StreamState};
+use stream::{Moved, Part, RELEASED, Rare, StreamState};
 use table::Table;
 use verdict::{BatchVerdict, Duplicate, Refusal, Verdict};
 
@@ -175,10 +175,18 @@ impl State {
         let streams = self.slots.iter().filter_map(|slot| slot.stream.as_ref());
         let segments = streams.flat_map(|stream| {
             let moved = stream.rare.iter().flat_map(|rare| rare.moved.values());
-            let left = stream.left.first().map(|run| run.segment);
-            left.into_iter().chain(moved.map(|at| at.segment()))
+            let mut left = stream.left.iter().map(|run| run.segment);
+            let left = left.find(|segment| *segment != RELEASED);
+            left.into_iter()
+                .chain(moved.map(|moved| moved.at.segment()))
         });
         segments.min()
+    }
+
+    /// Whether a stream has records in a segment that the pass has left.
+    pub(crate) fn has_left(&self, segment: u64) -> bool {
+        let mut runs = self.streams().flat_map(|(_, stream)| &stream.left);
+        runs.any(|run| run.segment == segment)
     }
 
     /// The segment where the pass stands; 0 for none.
@@ -204,7 +212,6 @@ impl State {
     }
 
     /// All streams.
-    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn streams(&self) -> impl Iterator<Item = (StreamId, &StreamState)> {
         let slots = (0..).zip(&self.slots);
         slots.filter_map(|(n, slot)| {
@@ -262,9 +269,15 @@ impl State {
         let full = found.len().saturating_add(max);
         let moved = stream.rare.as_deref().map(|rare| &rare.moved);
         let mut index;
+        let mut again;
         while let Some((part, end)) = stream.part(at) {
+            again = Vec::new();
             let (run, segment) = match part {
                 Part::Open(run) => (Some(run), self.segment),
+                Part::Moved(base) => {
+                    again = stream.moved_from(base, at, end);
+                    (None, RELEASED)
+                }
                 Part::Left(segment) => {
                     index = match self.index(segment, known) {
                         Err(_) if found.len() > before => return Ok(at),
@@ -274,6 +287,7 @@ impl State {
                 }
             };
             let records = run.into_iter().flat_map(|run| run.from(segment, at));
+            let records = records.chain(again);
             for mut record in records.take_while(|record| record.offset < end) {
                 if stream.is_erased(record.offset) {
                     continue;
@@ -282,7 +296,7 @@ impl State {
                     return Ok(record.offset);
                 }
                 let moved = moved.and_then(|moved| moved.get(&record.offset));
-                record.position = moved.copied().unwrap_or(record.position);
+                record.position = moved.map_or(record.position, |moved| moved.at);
                 found.push(record);
             }
             at = end;
@@ -374,7 +388,7 @@ impl State {
         }
         match entry.kind {
             Kind::Create => return self.check_create(entry).map_err(Err),
-            Kind::Put | Kind::Remove => return Ok(()),
+            Kind::Put | Kind::Remove | Kind::Release => return Ok(()),
             Kind::Require if entry.stream == StreamId::NONE => {
                 return if entry.if_next.is_some() || entry.if_fence.is_some() {
                     refuse(Refusal::NoStream)
@@ -443,6 +457,15 @@ impl State {
             Kind::Remove => {
                 self.table.remove(entry.key.unwrap_or_default());
                 return self.table.writes;
+            }
+            Kind::Release => {
+                let segment = entry.offset.unwrap_or(RELEASED);
+                let streams = self
+                    .slots
+                    .iter_mut()
+                    .filter_map(|slot| slot.stream.as_mut());
+                streams.for_each(|stream| stream.release(segment));
+                return 0;
             }
             Kind::Require => return 0,
             _ => {}
@@ -592,14 +615,22 @@ fn commit_stream(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u
         }
         Kind::Moved => {
             let from = Position::from_u64(entry.position.unwrap_or(0));
-            return stream.repoint(offset, from, at).into();
+            let Some(original) = Entry::parse(entry.payload) else {
+                return 0;
+            };
+            let moved = Moved {
+                at,
+                count: original.count,
+                bytes: original.payload.len() as u32,
+            };
+            return stream.repoint(offset, from, moved).into();
         }
         Kind::EvictProducer => {
             let id = entry.producer.map_or(0, |stamp| stamp.id);
             return stream.rare_mut().producers.evict(id).into();
         }
         Kind::ForgetMessages => stream.rare_mut().messages.forget_below(offset),
-        Kind::Create | Kind::Delete | Kind::Put | Kind::Remove | Kind::Require => {}
+        Kind::Create | Kind::Delete | Kind::Put | Kind::Remove | Kind::Require | Kind::Release => {}
     }
     0
 }

@@ -124,6 +124,11 @@ impl SegmentIndex {
         Arc::new(Self { segment, runs })
     }
 
+    /// All runs, by stream.
+    pub(crate) fn runs(&self) -> &[(StreamId, Run)] {
+        &self.runs
+    }
+
     /// Memory that it takes, about, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let places: usize = self.runs.iter().map(|(_, run)| run.places.len()).sum();

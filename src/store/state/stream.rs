@@ -8,7 +8,7 @@ use crate::log::Position;
 use crate::store::config::StreamConfig;
 use crate::store::state::cursors::Cursors;
 use crate::store::state::messages::Messages;
-use crate::store::state::places::Run;
+use crate::store::state::places::{Located, Run};
 use crate::store::state::producers::Producers;
 use crate::store::state::verdict::Refusal;
 
@@ -18,7 +18,8 @@ use crate::store::state::verdict::Refusal;
 pub(crate) struct StreamState {
     /// The offset that the next record gets.
     pub(crate) next: u64,
-    /// Bytes of its records' payloads. What lies in one segment counts until all of it is gone.
+    /// Bytes of its records' payloads. What lies in one segment counts until all of it is gone, or what is
+    /// left was moved.
     /// Nothing is judged by it.
     pub(crate) bytes: u64,
     /// Its records in the segment where the pass stands.
@@ -88,9 +89,23 @@ pub(crate) struct Rare {
     pub(crate) cursors: Cursors,
     /// Records that were removed one by one, by their first offsets.
     pub(crate) erased: BTreeSet<u64>,
-    /// Records that were written again further on, by their first offsets, and where they lie now.
-    pub(crate) moved: BTreeMap<u64, Position>,
+    /// Records that were written again further on, by their first offsets.
+    pub(crate) moved: BTreeMap<u64, Moved>,
 }
+
+/// A record that was written again further on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Where it lies now.
+    pub(crate) at: Position,
+    /// How many offsets it takes.
+    pub(crate) count: u32,
+    /// Bytes of its payload.
+    pub(crate) bytes: u32,
+}
+
+/// The segment of a run of which all that is wanted was moved.
+pub(crate) const RELEASED: u64 = 0;
 
 /// Where a part of a stream lies.
 pub(crate) enum Part<'a> {
@@ -98,6 +113,8 @@ pub(crate) enum Part<'a> {
     Open(&'a Run),
     /// In this one.
     Left(u64),
+    /// Each record where it was moved to. The run begins here.
+    Moved(u64),
 }
 
 impl StreamState {
@@ -217,7 +234,78 @@ impl StreamState {
         let left = self.left.partition_point(|run| run.base <= offset);
         let end = self.left.get(left).map_or(end, |run| run.base);
         let run = self.left.get(left.checked_sub(1)?)?;
-        Some((Part::Left(run.segment), end))
+        let part = match run.segment {
+            RELEASED => Part::Moved(run.base),
+            segment => Part::Left(segment),
+        };
+        Some((part, end))
+    }
+
+    /// Where the first run behind `offset` begins, or the stream ends.
+    pub(crate) fn next_base(&self, offset: u64) -> u64 {
+        let bases = self.left.iter().map(|run| run.base);
+        let here = self
+            .earlier
+            .iter()
+            .chain(Some(&self.run).filter(|_| self.is_here()));
+        let mut bases = bases.chain(here.map(|run| run.base));
+        bases.find(|base| *base > offset).unwrap_or(self.next)
+    }
+
+    /// The moved records of a part that begins at `base` and ends at `end`, from the one on that takes
+    /// `offset`.
+    pub(crate) fn moved_from(&self, base: u64, offset: u64, end: u64) -> Vec<Located> {
+        let Some(rare) = self.rare.as_deref() else {
+            return Vec::new();
+        };
+        let before = |at: Option<u64>| at.filter(|at| *at >= base);
+        let moved = before(rare.moved.range(..=offset).next_back().map(|(at, _)| *at));
+        let erased = before(rare.erased.range(..=offset).next_back().copied());
+        // Who takes the offset may have been removed.
+        let from = moved.filter(|at| erased.is_none_or(|erased| erased < *at));
+        let records = rare.moved.range(from.unwrap_or(offset)..end);
+        records
+            .map(|(offset, moved)| Located {
+                offset: *offset,
+                position: moved.at,
+                bytes: moved.bytes,
+            })
+            .collect()
+    }
+
+    /// Nothing that is wanted lies in a segment any more, of those that it has runs in the first.
+    pub(crate) fn release(&mut self, segment: u64) {
+        let from = self.left.partition_point(|run| run.segment < segment);
+        let behind = self.left.partition_point(|run| run.segment <= segment);
+        let Some(first) = self.left.get(from..behind).and_then(<[_]>::first).copied() else {
+            return;
+        };
+        let gone: u64 = self.left[from..behind].iter().map(|run| run.bytes).sum();
+        let end = self.next_base(self.left[behind - 1].base);
+        let moved = self
+            .rare
+            .iter()
+            .flat_map(|rare| rare.moved.range(first.base..end));
+        let kept: u64 = moved.map(|(_, moved)| u64::from(moved.bytes)).sum();
+        self.bytes = self.bytes - gone + kept;
+        // With what was released before it is one part.
+        let before = from > 0 && self.left[from - 1].segment == RELEASED;
+        self.rest.left.drain(from + usize::from(!before)..behind);
+        if !before {
+            self.rest.left[from] = LeftRun {
+                segment: RELEASED,
+                bytes: 0,
+                ..first
+            };
+        }
+    }
+
+    /// Moved records go; those count by themselves that lie in a part that was released.
+    fn forget_moved(&mut self, gone: BTreeMap<u64, Moved>) {
+        let released = self.left.iter().rfind(|run| run.segment == RELEASED);
+        let end = released.map_or(0, |run| self.next_base(run.base));
+        let bytes = gone.range(..end).map(|(_, moved)| u64::from(moved.bytes));
+        self.bytes -= bytes.sum::<u64>();
     }
 
     /// Its runs in the segment where the pass stands, the newest first.
@@ -240,7 +328,7 @@ impl StreamState {
         offset < self.next
             && !self.cuts.iter().any(cut)
             && !self.is_erased(offset)
-            && moved.is_none_or(|at| *at == position)
+            && moved.is_none_or(|moved| moved.at == position)
     }
 
     pub(crate) fn is_erased(&self, first: u64) -> bool {
@@ -255,6 +343,18 @@ impl StreamState {
             return;
         }
         self.rest.start = offset;
+        if let Some(rare) = &mut self.rest.rare {
+            // The record that has the offset may begin before it.
+            let from = rare.erased.range(..=offset).next_back().copied();
+            rare.erased = rare.erased.split_off(&from.unwrap_or(offset));
+            rare.messages.forget_below(offset);
+            let from = rare.moved.range(..=offset).next_back();
+            let from = from.filter(|(first, moved)| *first + u64::from(moved.count) > offset);
+            let from = from.map_or(offset, |(first, _)| *first);
+            let kept = rare.moved.split_off(&from);
+            let gone = std::mem::replace(&mut rare.moved, kept);
+            self.forget_moved(gone);
+        }
         if offset >= self.next {
             self.next = offset;
             self.bytes = 0;
@@ -264,7 +364,7 @@ impl StreamState {
         } else {
             // All is gone of those before the one that has the offset.
             let gone = match self.part(offset) {
-                Some((Part::Left(_), _)) => {
+                Some((Part::Left(_) | Part::Moved(_), _)) => {
                     let before = self.left.partition_point(|run| run.base <= offset);
                     before.saturating_sub(1)
                 }
@@ -273,20 +373,19 @@ impl StreamState {
             let bytes: u64 = self.rest.left.drain(..gone).map(|run| run.bytes).sum();
             self.bytes -= bytes;
         }
-        if let Some(rare) = &mut self.rest.rare {
-            // The record that has the offset may begin before it.
-            let from = rare.erased.range(..=offset).next_back().copied();
-            rare.erased = rare.erased.split_off(&from.unwrap_or(offset));
-            let from = rare.moved.range(..=offset).next_back();
-            let from = from.map_or(offset, |(first, _)| *first);
-            rare.moved = rare.moved.split_off(&from);
-            rare.messages.forget_below(offset);
-        }
     }
 
     /// Cuts off every record from the one on that begins at `offset`, or at the stream's end. The next
     /// one gets that offset; the start, if the one that was cut off began before it.
     pub(crate) fn truncate(&mut self, at: Position, offset: u64) {
+        if let Some(rare) = &mut self.rest.rare {
+            rare.erased.split_off(&offset);
+            rare.messages.forget_from(offset);
+            rare.producers.forget_from(offset);
+            rare.cursors.cut(offset);
+            let gone = rare.moved.split_off(&offset);
+            self.forget_moved(gone);
+        }
         self.next = offset.max(self.start);
         let rest = &mut *self.rest;
         rest.incarnation = at.to_u64();
@@ -309,24 +408,22 @@ impl StreamState {
             rest.left.pop();
         }
         self.bytes -= gone;
-        if let Some(rare) = &mut rest.rare {
-            rare.erased.split_off(&offset);
-            rare.moved.split_off(&offset);
-            rare.messages.forget_from(offset);
-            rare.producers.forget_from(offset);
-            rare.cursors.cut(offset);
-        }
     }
 
     /// Removes the record that begins at `offset`; says whether it was there.
     pub(crate) fn erase(&mut self, offset: u64) -> bool {
-        self.rare_mut().erased.insert(offset)
+        let rare = self.rare_mut();
+        let fresh = rare.erased.insert(offset);
+        let gone = rare.moved.remove_entry(&offset);
+        self.forget_moved(gone.into_iter().collect());
+        fresh
     }
 
     /// Points the record that begins at `offset` to where it was written again, if it still lies at
     /// `from`; says whether it did.
-    pub(crate) fn repoint(&mut self, offset: u64, from: Position, to: Position) -> bool {
-        let there = offset >= self.start && self.wants(offset, from);
+    pub(crate) fn repoint(&mut self, offset: u64, from: Position, to: Moved) -> bool {
+        let end = offset.saturating_add(to.count.into());
+        let there = end > self.start && self.wants(offset, from);
         if there {
             self.rare_mut().moved.insert(offset, to);
         }
