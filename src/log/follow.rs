@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use std::sync::Arc;
 
-use crate::disk::Dir;
+use crate::disk::{Dir, Disk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::core::{Core, Segment};
 use crate::log::frame::{BatchRecords, Frame};
@@ -36,6 +36,9 @@ pub(crate) trait Follower: Send {
 
     /// Something that it wants done, if there is something: asked for after each turn.
     fn work(&mut self, facts: &dyn Facts) -> Option<Work>;
+
+    /// When it is to be asked for work though nothing came, in nanoseconds since 1970; `None` for never.
+    fn due_unix_ns(&self) -> Option<u64>;
 
     /// The log takes and writes nothing any more: what is not on disk by now is indeterminate.
     fn ended(&mut self);
@@ -74,21 +77,39 @@ pub(crate) trait Facts {
 
     /// The first segments of the log, oldest first, whose end is known.
     fn anchors(&self) -> Vec<Anchor>;
+
+    /// The time, in nanoseconds since 1970.
+    fn now_unix_ns(&self) -> u64;
 }
 
-impl Facts for Core {
+/// How a log stands that is open.
+pub(crate) struct Standing<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) disk: &'a dyn Disk,
+}
+
+impl Facts for Standing<'_> {
     fn durable(&self) -> Position {
-        self.durable()
+        self.core.durable()
     }
 
     fn anchors(&self) -> Vec<Anchor> {
-        let segments = self.segments.read();
-        let anchor = |segment: &Arc<Segment>| {
-            let end = segment.end_bytes()?;
-            Some(Anchor::of(&segment.header, end))
-        };
-        segments.list.iter().filter_map(anchor).collect()
+        anchors(self.core)
     }
+
+    fn now_unix_ns(&self) -> u64 {
+        self.disk.now_unix_ns()
+    }
+}
+
+/// The first segments of a log, oldest first, whose end is known.
+pub(crate) fn anchors(core: &Core) -> Vec<Anchor> {
+    let segments = core.segments.read();
+    let anchor = |segment: &Arc<Segment>| {
+        let end = segment.end_bytes()?;
+        Some(Anchor::of(&segment.header, end))
+    };
+    segments.list.iter().filter_map(anchor).collect()
 }
 
 /// File work, in the log's directory.

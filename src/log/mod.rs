@@ -146,7 +146,7 @@ impl Log {
     /// What tells one of its segments.
     #[cfg(not(ringbolt_loom))]
     pub(crate) fn anchor(&self, ordinal: u64) -> Option<follow::Anchor> {
-        let anchors = follow::Facts::anchors(&**self.core());
+        let anchors = follow::anchors(self.core());
         anchors.into_iter().find(|anchor| anchor.ordinal == ordinal)
     }
 

@@ -125,6 +125,26 @@ impl Batch {
         Ok(self.push(&entry, Some(stream)))
     }
 
+    /// The same, and retention waits for the group from then on: see [`Stream::hold`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Batch::seek`].
+    pub fn hold(
+        &mut self,
+        stream: &Stream,
+        group: &str,
+        offset: u64,
+        metadata: &[u8],
+    ) -> Result<usize> {
+        let hold = true;
+        let entry = Entry {
+            hold,
+            ..seek(stream.id(), group, offset, metadata)?
+        };
+        Ok(self.push(&entry, Some(stream)))
+    }
+
     /// Acknowledges offsets: see [`Stream::acknowledge`].
     ///
     /// # Errors

@@ -15,6 +15,10 @@ pub(crate) struct StreamConfig {
     pub(crate) retain_bytes: u64,
     /// Records go when they are older than this.
     pub(crate) retain_age_ns: u64,
+    /// Cursors that were not moved for so long are forgotten.
+    pub(crate) cursor_age_ns: u64,
+    /// Producers that were not heard of for so long are forgotten.
+    pub(crate) producer_age_ns: u64,
     /// Records go when every cursor that holds retention has passed them.
     pub(crate) retain_unacknowledged: bool,
     /// Of records with the same key only the latest is kept.
@@ -26,7 +30,7 @@ pub(crate) struct StreamConfig {
 /// The longest opaque configuration, in bytes.
 pub(crate) const OPAQUE_BYTES_MAX: usize = 4 << 10;
 
-const FIXED_BYTES: usize = 48;
+const FIXED_BYTES: usize = 64;
 const RETAIN_UNACKNOWLEDGED: u8 = 1 << 0;
 const LATEST_BY_KEY: u8 = 1 << 1;
 
@@ -39,6 +43,8 @@ impl Default for StreamConfig {
             message_window_ns: 120_000_000_000,
             retain_bytes: u64::MAX,
             retain_age_ns: u64::MAX,
+            cursor_age_ns: u64::MAX,
+            producer_age_ns: u64::MAX,
             retain_unacknowledged: false,
             latest_by_key: false,
             opaque: Box::default(),
@@ -59,6 +65,8 @@ impl StreamConfig {
         bytes.extend(self.message_window_ns.to_le_bytes());
         bytes.extend(self.retain_bytes.to_le_bytes());
         bytes.extend(self.retain_age_ns.to_le_bytes());
+        bytes.extend(self.cursor_age_ns.to_le_bytes());
+        bytes.extend(self.producer_age_ns.to_le_bytes());
         let has = |there: bool, bit: u8| if there { bit } else { 0 };
         bytes.push(
             has(self.retain_unacknowledged, RETAIN_UNACKNOWLEDGED)
@@ -79,9 +87,9 @@ impl StreamConfig {
             let bytes = fixed[at..at + 8].try_into().expect("eight bytes");
             u64::from_le_bytes(bytes)
         };
-        let flags = fixed[40];
+        let flags = fixed[56];
         if flags & !(RETAIN_UNACKNOWLEDGED | LATEST_BY_KEY) != 0
-            || fixed[41..] != [0; 7]
+            || fixed[57..] != [0; 7]
             || opaque.len() > OPAQUE_BYTES_MAX
         {
             return None;
@@ -93,6 +101,8 @@ impl StreamConfig {
             message_window_ns: long(16),
             retain_bytes: long(24),
             retain_age_ns: long(32),
+            cursor_age_ns: long(40),
+            producer_age_ns: long(48),
             retain_unacknowledged: flags & RETAIN_UNACKNOWLEDGED != 0,
             latest_by_key: flags & LATEST_BY_KEY != 0,
             opaque: opaque.into(),
@@ -113,17 +123,19 @@ mod tests {
             message_window_ns: 4,
             retain_bytes: 5,
             retain_age_ns: 6,
+            cursor_age_ns: 7,
+            producer_age_ns: 8,
             retain_unacknowledged: true,
             latest_by_key: true,
             opaque: (*b"mine").into(),
         };
         let bytes = config.to_bytes();
-        assert_eq!(bytes.len(), 52);
+        assert_eq!(bytes.len(), 68);
         assert_eq!(StreamConfig::parse(&bytes), Some(config));
         assert_eq!(StreamConfig::parse(&[]), Some(StreamConfig::default()));
         assert!(StreamConfig::default().to_bytes().is_empty());
-        assert_eq!(StreamConfig::parse(&bytes[..47]), None);
-        for at in [40, 41, 47] {
+        assert_eq!(StreamConfig::parse(&bytes[..63]), None);
+        for at in [56, 57, 63] {
             let mut bytes = bytes.clone();
             bytes[at] |= 0x80;
             assert_eq!(StreamConfig::parse(&bytes), None);

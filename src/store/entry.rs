@@ -55,12 +55,13 @@ pub(crate) enum Kind {
     Require = 14,
     /// A record of a stream that was written again further on; its entry is the payload.
     Moved = 15,
-    /// Forgets a producer of a stream.
-    EvictProducer = 16,
-    /// Forgets the message ids of a stream below an offset.
-    ForgetMessages = 17,
     /// Nothing that is wanted lies in a segment any more, whose ordinal is the offset.
-    Release = 18,
+    Release = 16,
+    /// Tells the time.
+    Tick = 17,
+    /// Removes records of a stream that have newer ones of the same key: pairs of offsets in the payload.
+    /// Up to the entry's offset, that is all of them.
+    Compact = 18,
 }
 
 // The bits of `flags`.
@@ -147,9 +148,9 @@ impl Kind {
             13 => Self::Remove,
             14 => Self::Require,
             15 => Self::Moved,
-            16 => Self::EvictProducer,
-            17 => Self::ForgetMessages,
-            18 => Self::Release,
+            16 => Self::Release,
+            17 => Self::Tick,
+            18 => Self::Compact,
             _ => return None,
         })
     }
@@ -163,8 +164,13 @@ impl Kind {
     pub(crate) const fn is_own(self) -> bool {
         matches!(
             self,
-            Self::Moved | Self::Release | Self::EvictProducer | Self::ForgetMessages
+            Self::Moved | Self::Release | Self::Tick | Self::Compact
         )
+    }
+
+    /// Whether the payload is pairs of offsets.
+    const fn has_ranges(self) -> bool {
+        matches!(self, Self::Acknowledge | Self::Compact)
     }
 
     /// The fields that an entry of this kind must have, and those that it may have besides.
@@ -175,14 +181,15 @@ impl Kind {
             Self::Delete | Self::Configure => (0, CONDITIONS),
             Self::Trim | Self::Fence => (OFFSET, CONDITIONS),
             Self::Truncate | Self::Erase => (OFFSET | INCARNATION, CONDITIONS),
-            Self::Seek => (KEY | OFFSET, TIME | HOLD | CONDITIONS),
+            Self::Seek => (KEY | OFFSET, HOLD | CONDITIONS),
             Self::Acknowledge | Self::Forget => (KEY, 0),
             Self::Put => (KEY, IF_VERSION | REFER),
             Self::Remove => (KEY, IF_VERSION),
             Self::Require => (0, KEY | IF_VERSION | CONDITIONS),
             Self::Moved => (OFFSET | POSITION, 0),
-            Self::EvictProducer => (PRODUCER, 0),
-            Self::ForgetMessages | Self::Release => (OFFSET, 0),
+            Self::Release => (OFFSET, 0),
+            Self::Tick => (TIME, 0),
+            Self::Compact => (OFFSET | INCARNATION, 0),
         }
     }
 }
@@ -389,7 +396,7 @@ impl<'a> Entry<'a> {
             && self.refer.is_none_or(refers)
             && self.message.is_none_or(message)
             && self.producer.is_none_or(|stamp| stamp.sequence >> 31 == 0)
-            && (self.kind != Kind::Acknowledge || self.payload.len() % 16 == 0)
+            && (!self.kind.has_ranges() || self.payload.len() % 16 == 0)
     }
 }
 

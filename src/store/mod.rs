@@ -33,6 +33,7 @@ mod state;
 mod stream;
 mod submit;
 mod ticket;
+mod ticks;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -125,7 +126,11 @@ impl Store {
         let shared = Shared::new();
         let mut log_options = options.log.clone();
         log_options.features = FEATURE_STORE | u64::from(PASS_VERSION) << STORE_RULES_SHIFT;
-        let pass = Pass::new(Arc::clone(&shared), log_options.segment_bytes);
+        let pass = Pass::new(
+            Arc::clone(&shared),
+            log_options.segment_bytes,
+            options.time_step_ns,
+        );
         let pass = Box::new(pass);
         let log = log::open_followed(engine, dir, &log_options, pass)?;
         shared.go_live();

@@ -22,16 +22,37 @@ use crate::store::config::{OPAQUE_BYTES_MAX, StreamConfig};
 /// # std::fs::remove_dir_all(&dir).ok();
 /// # Ok::<(), ringbolt::Error>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct StoreOptions {
     pub(crate) log: LogOptions,
+    pub(crate) time_step_ns: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl StoreOptions {
-    /// The defaults.
+    /// The defaults: those of the log, and the time told each second.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            log: LogOptions::default(),
+            time_step_ns: 1_000_000_000,
+        }
+    }
+
+    /// How often the store writes the time into its log at most: that is how exact ages are, of what is
+    /// young. It takes a record of 24 bytes, while others come or something grows too old.
+    ///
+    /// What is old goes by the time of the wall clock when that was written. If it is set back, no time
+    /// passes until it has caught up.
+    #[must_use]
+    pub fn time_step(mut self, step: Duration) -> Self {
+        self.time_step_ns = nanoseconds(step);
+        self
     }
 
     /// The options of the store's log: segments, memory, how much may be on its way to the disk. What
@@ -96,6 +117,47 @@ impl StreamOptions {
     #[must_use]
     pub fn quota_bytes(mut self, bytes: u64) -> Self {
         self.config.quota_bytes = bytes;
+        self
+    }
+
+    /// The oldest records go when the rest still has so many bytes: of what was written lately one by
+    /// one, of the rest by segments of the log.
+    ///
+    /// Nothing goes by this or by [age](Self::retain_age) that a cursor which
+    /// [holds](crate::store::Stream::hold) has before it.
+    #[must_use]
+    pub fn retain_bytes(mut self, bytes: u64) -> Self {
+        self.config.retain_bytes = bytes;
+        self
+    }
+
+    /// Records go when they were written so long ago: never earlier, and later by a part of the age and
+    /// by a segment of the log. What times they were given does not matter.
+    #[must_use]
+    pub fn retain_age(mut self, age: Duration) -> Self {
+        self.config.retain_age_ns = nanoseconds(age);
+        self
+    }
+
+    /// Records go as soon as all cursors that [hold](crate::store::Stream::hold) have passed them; all
+    /// stay while there is none.
+    #[must_use]
+    pub fn retain_unacknowledged(mut self) -> Self {
+        self.config.retain_unacknowledged = true;
+        self
+    }
+
+    /// How long a cursor is remembered that nobody moves, one that holds, too. Without end by default.
+    #[must_use]
+    pub fn cursors_expire(mut self, age: Duration) -> Self {
+        self.config.cursor_age_ns = nanoseconds(age);
+        self
+    }
+
+    /// How long a producer is remembered that sends nothing. Without end by default.
+    #[must_use]
+    pub fn producers_expire(mut self, age: Duration) -> Self {
+        self.config.producer_age_ns = nanoseconds(age);
         self
     }
 

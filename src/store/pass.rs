@@ -16,6 +16,7 @@ use crate::store::shared::Shared;
 use crate::store::space::Space;
 use crate::store::state::State;
 use crate::store::state::verdict::{BatchVerdict, Refusal, Verdict};
+use crate::store::ticks::Ticks;
 
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,16 +65,18 @@ pub(crate) struct Pass {
     /// Up to where it has judged.
     reached: Position,
     space: Space,
+    ticks: Ticks,
 }
 
 impl Pass {
-    pub(crate) fn new(shared: Arc<Shared>, segment_bytes: u64) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, segment_bytes: u64, step_ns: u64) -> Self {
         Self {
             shared,
             outcomes: Vec::new(),
             touched: Vec::new(),
             reached: Position::MIN,
             space: Space::new(segment_bytes),
+            ticks: Ticks::new(step_ns),
         }
     }
 
@@ -161,6 +164,7 @@ impl Follower for Pass {
             if state.has_quotas() {
                 shared.note_quotas();
             }
+            self.ticks.note(&state, self.reached);
             self.space.note_moved(&shared);
         }
         // What cannot be told now is told at the next call.
@@ -169,10 +173,19 @@ impl Follower for Pass {
     }
 
     fn appended(&mut self, end: Option<Position>) {
-        self.space.appended(end);
+        if !self.ticks.appended(end) {
+            self.space.appended(end);
+        }
+    }
+
+    fn due_unix_ns(&self) -> Option<u64> {
+        self.ticks.due_unix_ns()
     }
 
     fn work(&mut self, facts: &dyn Facts) -> Option<Work> {
+        if let Some(tick) = self.ticks.wanted(|| facts.now_unix_ns()) {
+            return Some(Work::Append(tick));
+        }
         self.space.work(&self.shared, self.reached, facts)
     }
 

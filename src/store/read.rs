@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Position, ReadOptions, UNIT_BYTES, Visibility};
@@ -14,6 +14,7 @@ use crate::store::shared::Watching;
 use crate::store::state::places::Located;
 use crate::store::stream::Stream;
 use crate::sync::park::Parker;
+use crate::time::unix_ns;
 
 /// So many places are copied at a time.
 const PLACES: usize = 256;
@@ -28,6 +29,11 @@ pub enum ReadFrom<'a> {
     Latest,
     /// At the record that has this offset.
     Offset(u64),
+    /// At the first record whose time is this one or later: the time that was [given](crate::store::NewRecord::time) with
+    /// it, or else when it was written. That is known to the [step](crate::store::StoreOptions::time_step) in
+    /// which the store is told the time, and to a part of its age: reading begins earlier by
+    /// that, and never later. At the end, if all are older.
+    Time(SystemTime),
     /// Where this group's cursor stands.
     Cursor(&'a str),
 }
@@ -119,7 +125,7 @@ impl StreamReader {
             return Err(stream.gone());
         };
         let offset = match from {
-            ReadFrom::Earliest => found.start,
+            ReadFrom::Earliest | ReadFrom::Time(_) => found.start,
             ReadFrom::Latest => found.next,
             ReadFrom::Offset(offset) if offset > found.next => {
                 return Err(found.out_of_range().error(Some(stream.name())));
@@ -137,7 +143,7 @@ impl StreamReader {
         };
         let incarnation = found.incarnation;
         drop(state);
-        Ok(Self {
+        let mut reader = Self {
             stream,
             options: options.clone(),
             offset,
@@ -146,7 +152,40 @@ impl StreamReader {
             error: None,
             places: Vec::new(),
             wanted: None,
-        })
+        };
+        if let ReadFrom::Time(time) = from {
+            reader.go_to(time)?;
+        }
+        Ok(reader)
+    }
+
+    /// Goes to the first record that is not older.
+    fn go_to(&mut self, time: SystemTime) -> Result<()> {
+        let id = self.stream.id();
+        let store = Arc::clone(self.stream.store());
+        let time_ns = unix_ns(time);
+        let before;
+        (self.offset, self.incarnation, before) = store.look(|state, known| {
+            let Some(stream) = state.stream(id) else {
+                return Ok(Err(self.stream.gone()));
+            };
+            let offset = state.since(stream, id, time_ns, known)?;
+            let before = state.time.clock.written_before(time_ns);
+            Ok(Ok((offset, stream.incarnation, before)))
+        })?;
+        let is_older = |record: &StreamRecord| match record.time() {
+            Some(given) => given < time,
+            None => record.position() < before,
+        };
+        loop {
+            if self.records.is_empty() {
+                self.read_ahead()?;
+            }
+            match self.records.front() {
+                Some(record) if is_older(record) => self.records.pop_front(),
+                _ => return Ok(()),
+            };
+        }
     }
 
     /// The offset of the next record, or one before it.

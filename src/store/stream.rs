@@ -73,6 +73,8 @@ pub struct CursorInfo {
     pub done: Vec<std::ops::Range<u64>>,
     /// How many offsets are not done.
     pub lag: u64,
+    /// Whether retention waits for it.
+    pub holds: bool,
     /// Whatever was given with it.
     pub metadata: Vec<u8>,
 }
@@ -278,6 +280,20 @@ impl Stream {
         self.submit(&seek(self.id, group, offset, metadata)?)
     }
 
+    /// The same, and retention waits for the group from then on, until it is [forgotten](Self::forget):
+    /// what it has before it stays, whatever the [options](StreamOptions) say.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::seek`].
+    pub fn hold(&self, group: &str, offset: u64, metadata: &[u8]) -> Result<StoreTicket<()>> {
+        let hold = true;
+        self.submit(&Entry {
+            hold,
+            ..seek(self.id, group, offset, metadata)?
+        })
+    }
+
     /// Says that these offsets are done, in any order, twice if need be. The cursor moves over what is
     /// done from its own offset on. The ticket gives where it then stands.
     ///
@@ -434,6 +450,7 @@ fn cursor_info(group: &str, cursor: &Cursor, next: u64) -> CursorInfo {
         offset: cursor.offset,
         done: cursor.done.iter().map(|(from, to)| *from..*to).collect(),
         lag: next.saturating_sub(cursor.offset) - done,
+        holds: cursor.hold,
         metadata: cursor.metadata.to_vec(),
     }
 }

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ringbolt::disk::Disk;
 use ringbolt::disk::sim::{SimDisk, SimOptions, Wreck};
@@ -30,6 +31,8 @@ struct Actor {
     disk: SimDisk,
     store: Option<Store>,
     driver: Option<Driver>,
+    /// How often the store is told the time; what it then does is noted after each turn.
+    step: Duration,
     /// What was derived, by the text, and after how many entries that was so first and last.
     history: BTreeMap<String, (usize, usize)>,
     /// For each entry, the last operation before it was acknowledged.
@@ -54,6 +57,7 @@ impl Actor {
             disk,
             store: None,
             driver: None,
+            step: Duration::MAX,
             history: BTreeMap::new(),
             acked_at: Vec::new(),
             waiting: Vec::new(),
@@ -73,7 +77,12 @@ impl Actor {
     fn open(&mut self) {
         let builder = Engine::builder().disk(Arc::new(self.disk.clone()));
         let (engine, driver) = builder.caller_driven().unwrap();
-        self.store = Some(options().open_on(&engine, DIR).unwrap());
+        self.store = Some(
+            options()
+                .time_step(self.step)
+                .open_on(&engine, DIR)
+                .unwrap(),
+        );
         self.driver = Some(driver);
     }
 
@@ -145,12 +154,15 @@ impl Actor {
         match driver.poll().unwrap() {
             Poll::Busy | Poll::Ended => {}
             Poll::Idle => {
-                let time = std::time::Duration::from_millis(1);
+                let time = Duration::from_millis(1);
                 driver.wait(Some(time)).unwrap();
             }
             Poll::IdleFor(time) => driver.wait(Some(time)).unwrap(),
         }
         self.look();
+        if self.step < Duration::MAX {
+            self.note();
+        }
     }
 
     fn look(&mut self) {
@@ -338,6 +350,41 @@ fn moves(actor: &mut Actor) {
     );
 }
 
+/// What goes by itself as time passes.
+fn ages(actor: &mut Actor) {
+    actor.settle();
+    actor.step = Duration::from_secs(1);
+    actor.reopen();
+    let options = StreamOptions::new()
+        .retain_age(Duration::from_secs(4))
+        .message_ids(10, Duration::from_secs(2))
+        .cursors_expire(Duration::from_secs(6));
+    actor
+        .batch(|batch| drop(batch.create("a", &options)))
+        .unwrap();
+    let a = actor.stream("a");
+    for n in 0..10u64 {
+        let id = (n % 3).to_le_bytes();
+        actor.append(&a, NewRecord::new(&n.to_le_bytes()).message_id(&id));
+        match n {
+            2 => drop(actor.put(|_| a.hold("slow", 1, b""))),
+            5 => drop(actor.put(|_| a.acknowledge("slow", 1..3))),
+            _ => {}
+        }
+        // The clock leaps to what is due next.
+        for _ in 0..6 {
+            actor.turn();
+        }
+        actor.settle();
+    }
+    for _ in 0..60 {
+        actor.turn();
+    }
+    // It did what it is for.
+    let info = a.describe().unwrap();
+    assert!(info.first > 0 && info.cursors.is_empty(), "{info:?}");
+}
+
 #[test]
 fn what_is_recovered_is_what_was() {
     let states: usize = std::env::var("RINGBOLT_STORE_CRASH_STATES")
@@ -345,13 +392,14 @@ fn what_is_recovered_is_what_was() {
         .and_then(|text| text.parse().ok())
         .unwrap_or(STATES);
     type Act = fn(&mut Actor);
-    let workloads: [(&str, Act, bool); 6] = [
+    let workloads: [(&str, Act, bool); 7] = [
         ("appends", appends, true),
         ("appends buffered", appends, false),
         ("pipeline", pipeline, true),
         ("cuts", cuts, true),
         ("retires", retires, true),
         ("moves", moves, true),
+        ("ages", ages, true),
     ];
     let (mut explored, mut wrecks) = (0, 0);
     for (name, act, direct) in workloads {

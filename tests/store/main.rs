@@ -8,3 +8,4 @@ mod model;
 mod producers;
 mod space;
 mod support;
+mod time;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::log::append::{self, Patience};
 use crate::log::core::Request;
-use crate::log::follow::{Event, Events, Follower, Work, contained};
+use crate::log::follow::{Event, Events, Follower, Standing, Work, contained};
 use crate::log::frame::{self, Check};
 use crate::log::persist::Persist;
 use crate::log::persist::live::Live;
@@ -95,9 +95,13 @@ impl Persist {
 
     /// Does what the follower wants done.
     pub(super) fn work_for_follower(&mut self) {
-        let core = Arc::clone(&self.core);
+        let (core, disk) = (Arc::clone(&self.core), Arc::clone(&self.disk));
+        let facts = Standing {
+            core: &core,
+            disk: &*disk,
+        };
         while let Some(follower) = &mut self.following.follower {
-            match follower.work(&*core) {
+            match follower.work(&facts) {
                 None => return,
                 Some(Work::Trim(position)) => self.trim(position, None),
                 Some(Work::Append(payload)) => {
@@ -115,6 +119,16 @@ impl Persist {
                 }
             }
         }
+    }
+
+    /// When the follower is to be asked for work though nothing came.
+    pub(super) fn follower_deadline_ns(&self) -> Option<u64> {
+        let follower = self.following.follower.as_deref()?;
+        let due = follower
+            .due_unix_ns()
+            .filter(|_| self.shut.tail().is_none())?;
+        let left = due.saturating_sub(self.disk.now_unix_ns());
+        Some(self.disk.now_monotonic_ns().saturating_add(left))
     }
 
     /// Gives the follower the rest, and tells it that there will be no more.

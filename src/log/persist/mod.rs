@@ -484,7 +484,8 @@ impl Client for Persist {
         let trailing = self
             .wants_trailing()
             .then_some(self.last_active_ns.saturating_add(TRAILING_NS));
-        [stalled, trailing, self.retention_deadline_ns()]
+        let retention = self.retention_deadline_ns();
+        [stalled, trailing, retention, self.follower_deadline_ns()]
             .into_iter()
             .flatten()
             .min()

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::log::Position;
+
 /// The longest metadata of a cursor, in bytes.
 pub(crate) const METADATA_BYTES_MAX: usize = 4 << 10;
 
@@ -13,20 +15,31 @@ pub(crate) type Groups = BTreeMap<Box<str>, Cursor>;
 pub(crate) struct Cursors(pub(crate) Groups);
 
 /// How far a group has come.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor {
     /// Everything before is done.
     pub(crate) offset: u64,
     /// What is done behind it, as ranges that neither touch each other nor the offset.
     pub(crate) done: Vec<(u64, u64)>,
     pub(crate) metadata: Box<[u8]>,
-    /// When it was set, as whoever set it said, in nanoseconds since 1970.
-    pub(crate) time_unix_ns: u64,
+    /// Where the entry lies that moved it last.
+    pub(crate) used: Position,
     /// Whether retention waits for it.
     pub(crate) hold: bool,
 }
 
 impl Cursors {
+    /// How far those have come that hold retention, all of them; `None` if none does.
+    pub(crate) fn held(&self) -> Option<u64> {
+        let holding = self.0.values().filter(|cursor| cursor.hold);
+        holding.map(|cursor| cursor.offset).min()
+    }
+
+    /// Forgets those that were not moved since this position.
+    pub(crate) fn forget_before(&mut self, position: Position) {
+        self.0.retain(|_, cursor| cursor.used >= position);
+    }
+
     /// The stream was cut off: nobody has come further than that.
     pub(crate) fn cut(&mut self, end: u64) {
         for cursor in self.0.values_mut() {
@@ -76,7 +89,13 @@ mod tests {
             begin in 0..5u64,
             acks in prop::collection::vec((0..40u64, 0..6u64), 0..40),
         ) {
-            let mut cursor = Cursor { offset: begin, ..Cursor::default() };
+            let mut cursor = Cursor {
+                offset: begin,
+                done: Vec::new(),
+                metadata: Box::default(),
+                used: Position::MIN,
+                hold: false,
+            };
             let mut set: BTreeSet<u64> = (0..begin).collect();
             for (from, len) in acks {
                 cursor.acknowledge(from, from + len);

@@ -5,7 +5,9 @@
 //! open and when it is opened again, and so give the same answers. How they judge is part of the
 //! format ([`PASS_VERSION`]).
 
+pub(crate) mod clock;
 pub(crate) mod cursors;
+pub(crate) mod erased;
 pub(crate) mod messages;
 pub(crate) mod places;
 pub(crate) mod producers;
@@ -22,9 +24,10 @@ use crate::store::entry::{Entry, Kind, Refer};
 use crate::store::id::StreamId;
 use crate::store::name;
 
+use clock::Clock;
 use cursors::{Cursor, METADATA_BYTES_MAX};
 use places::{Located, SegmentIndex};
-use stream::{Moved, Part, RELEASED, Rare, StreamState};
+use stream::{Moved, Part, Rare, StreamState};
 use table::Table;
 use verdict::{BatchVerdict, Duplicate, Refusal, Verdict};
 
@@ -47,6 +50,18 @@ pub(crate) struct State {
     segment: u64,
     /// Whether any stream was ever given a quota. Nothing is judged by it.
     quotas: bool,
+    /// The time, and what happens by it.
+    pub(crate) time: Time,
+}
+
+/// The store's time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Time {
+    pub(crate) clock: Clock,
+    /// Whether a record came since it was told last.
+    pub(crate) is_behind: bool,
+    /// When something will be too old, if that is known.
+    pub(crate) next_expiry: Option<u64>,
 }
 
 /// Where a stream is, or may be.
@@ -65,6 +80,9 @@ pub(crate) type Known<'a> = dyn Fn(u64) -> Option<Arc<SegmentIndex>> + 'a;
 /// The index of this segment is needed, and not at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Missing(pub(crate) u64);
+
+/// So many places are looked at together, on the way to a time.
+const SINCE_PLACES: usize = 1000;
 
 /// Why an entry is not applied.
 type Objection = Result<Duplicate, Refusal>;
@@ -144,7 +162,12 @@ impl State {
     }
 
     /// A state between two segments, of the slots' generations and streams.
-    pub(crate) fn of(slots: Vec<(u32, Option<StreamState>)>, table: Table, quotas: bool) -> Self {
+    pub(crate) fn of(
+        slots: Vec<(u32, Option<StreamState>)>,
+        table: Table,
+        quotas: bool,
+        time: Time,
+    ) -> Self {
         let slots: Vec<_> = slots
             .into_iter()
             .map(|(generation, stream)| Slot { generation, stream })
@@ -158,6 +181,7 @@ impl State {
             slots,
             table,
             quotas,
+            time,
             ..Self::default()
         }
     }
@@ -175,9 +199,9 @@ impl State {
         let streams = self.slots.iter().filter_map(|slot| slot.stream.as_ref());
         let segments = streams.flat_map(|stream| {
             let moved = stream.rare.iter().flat_map(|rare| rare.moved.values());
-            let mut left = stream.left.iter().map(|run| run.segment);
-            let left = left.find(|segment| *segment != RELEASED);
-            left.into_iter()
+            let left = stream.left.iter().find(|run| !run.is_released());
+            left.map(|run| run.segment())
+                .into_iter()
                 .chain(moved.map(|moved| moved.at.segment()))
         });
         segments.min()
@@ -186,7 +210,7 @@ impl State {
     /// Whether a stream has records in a segment that the pass has left.
     pub(crate) fn has_left(&self, segment: u64) -> bool {
         let mut runs = self.streams().flat_map(|(_, stream)| &stream.left);
-        runs.any(|run| run.segment == segment)
+        runs.any(|run| run.segment() == segment && !run.is_released())
     }
 
     /// The segment where the pass stands; 0 for none.
@@ -276,7 +300,7 @@ impl State {
                 Part::Open(run) => (Some(run), self.segment),
                 Part::Moved(base) => {
                     again = stream.moved_from(base, at, end);
-                    (None, RELEASED)
+                    (None, self.segment)
                 }
                 Part::Left(segment) => {
                     index = match self.index(segment, known) {
@@ -302,6 +326,36 @@ impl State {
             at = end;
         }
         Ok(at.max(offset))
+    }
+
+    /// Where the records of a stream begin that are not older than a time, as far as that can be told
+    /// without them: every one before is.
+    ///
+    /// # Errors
+    ///
+    /// The index that must be at hand.
+    pub(crate) fn since(
+        &self,
+        stream: &StreamState,
+        id: StreamId,
+        time_unix_ns: u64,
+        known: &Known,
+    ) -> Result<u64, Missing> {
+        let before = self.time.clock.written_before(time_unix_ns);
+        let mut at = stream.earlier_than(time_unix_ns, before);
+        if stream.time_unix_ns != 0 {
+            return Ok(at);
+        }
+        // None was given a time: the places tell.
+        let mut places = Vec::new();
+        while at < stream.next {
+            places.clear();
+            at = self.locate(stream, id, at, SINCE_PLACES, known, &mut places)?;
+            if let Some(place) = places.iter().find(|place| place.position >= before) {
+                return Ok(place.offset.max(stream.start));
+            }
+        }
+        Ok(stream.next)
     }
 
     /// Has the memory of these streams brought near.
@@ -337,6 +391,7 @@ impl State {
         if fresh {
             self.touched.push(id);
         }
+        self.time.is_behind = true;
         Verdict::Applied(offset)
     }
 
@@ -388,7 +443,7 @@ impl State {
         }
         match entry.kind {
             Kind::Create => return self.check_create(entry).map_err(Err),
-            Kind::Put | Kind::Remove | Kind::Release => return Ok(()),
+            Kind::Put | Kind::Remove | Kind::Release | Kind::Tick => return Ok(()),
             Kind::Require if entry.stream == StreamId::NONE => {
                 return if entry.if_next.is_some() || entry.if_fence.is_some() {
                     refuse(Refusal::NoStream)
@@ -459,17 +514,19 @@ impl State {
                 return self.table.writes;
             }
             Kind::Release => {
-                let segment = entry.offset.unwrap_or(RELEASED);
-                let streams = self
-                    .slots
-                    .iter_mut()
-                    .filter_map(|slot| slot.stream.as_mut());
+                let segment = entry.offset.unwrap_or(0);
+                let streams = self.streams_mut();
                 streams.for_each(|stream| stream.release(segment));
+                return 0;
+            }
+            Kind::Tick => {
+                self.tick(at, entry.time_unix_ns.unwrap_or(0));
                 return 0;
             }
             Kind::Require => return 0,
             _ => {}
         }
+        self.time.is_behind |= !entry.kind.is_own();
         self.quotas |= entry.kind == Kind::Configure;
         let Some(stream) = self.stream_mut(entry.stream) else {
             return 0;
@@ -480,6 +537,26 @@ impl State {
             self.touched.push(entry.stream);
         }
         got
+    }
+
+    fn streams_mut(&mut self) -> impl Iterator<Item = &mut StreamState> {
+        let slots = self.slots.iter_mut();
+        slots.filter_map(|slot| slot.stream.as_mut())
+    }
+
+    /// The time: what is too old by it goes.
+    fn tick(&mut self, at: Position, time_unix_ns: u64) {
+        let mut time = std::mem::take(&mut self.time);
+        time.clock.mark(at, time_unix_ns);
+        time.is_behind = false;
+        time.next_expiry = None;
+        let segment = self.segment;
+        for stream in self.streams_mut() {
+            stream.expire(&time.clock, segment);
+            let next = stream.next_expiry(&time.clock);
+            time.next_expiry = time.next_expiry.into_iter().chain(next).min();
+        }
+        self.time = time;
     }
 
     fn create(&mut self, at: Position, entry: &Entry<'_>) -> u64 {
@@ -589,29 +666,36 @@ fn commit_stream(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u
         }
         Kind::Trim => stream.trim(offset),
         Kind::Truncate => stream.truncate(at, offset),
-        Kind::Erase => return stream.erase(offset).into(),
+        Kind::Erase => stream.erase(offset, offset.saturating_add(1)),
         Kind::Fence => stream.fence = offset,
         Kind::Seek => {
+            let cursors = &mut stream.rare_mut().cursors.0;
+            let held = cursors.get(group()).is_some_and(|cursor| cursor.hold);
             let cursor = Cursor {
                 offset,
                 done: Vec::new(),
                 metadata: entry.payload.into(),
-                time_unix_ns: entry.time_unix_ns.unwrap_or(0),
-                hold: entry.hold,
+                used: at,
+                hold: entry.hold || held,
             };
-            let cursors = &mut stream.rare_mut().cursors.0;
             cursors.insert(group().into(), cursor);
+            stream.drop_acknowledged();
         }
         Kind::Acknowledge => {
-            if let Some(cursor) = stream.rare_mut().cursors.0.get_mut(group()) {
-                for (from, to) in ranges(entry.payload) {
-                    cursor.acknowledge(from, to);
-                }
-                return cursor.offset;
+            let Some(cursor) = stream.rare_mut().cursors.0.get_mut(group()) else {
+                return 0;
+            };
+            for (from, to) in ranges(entry.payload) {
+                cursor.acknowledge(from, to);
             }
+            cursor.used = at;
+            let offset = cursor.offset;
+            stream.drop_acknowledged();
+            return offset;
         }
         Kind::Forget => {
             stream.rare_mut().cursors.0.remove(group());
+            stream.drop_acknowledged();
         }
         Kind::Moved => {
             let from = Position::from_u64(entry.position.unwrap_or(0));
@@ -625,12 +709,20 @@ fn commit_stream(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u
             };
             return stream.repoint(offset, from, moved).into();
         }
-        Kind::EvictProducer => {
-            let id = entry.producer.map_or(0, |stamp| stamp.id);
-            return stream.rare_mut().producers.evict(id).into();
+        Kind::Compact => {
+            for (from, to) in ranges(entry.payload) {
+                stream.erase(from, to);
+            }
+            let rare = stream.rare_mut();
+            rare.compacted = rare.compacted.max(offset);
         }
-        Kind::ForgetMessages => stream.rare_mut().messages.forget_below(offset),
-        Kind::Create | Kind::Delete | Kind::Put | Kind::Remove | Kind::Require | Kind::Release => {}
+        Kind::Create
+        | Kind::Delete
+        | Kind::Put
+        | Kind::Remove
+        | Kind::Require
+        | Kind::Release
+        | Kind::Tick => {}
     }
     0
 }
@@ -639,6 +731,7 @@ fn append(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u64 {
     let offset = stream.push(at, entry.count, entry.payload.len());
     if let Some(time) = entry.time_unix_ns {
         stream.time_unix_ns = stream.time_unix_ns.max(time);
+        stream.timed += 1;
     }
     if let Some(stamp) = entry.producer {
         let rare = stream.rare_mut();
@@ -648,7 +741,7 @@ fn append(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u64 {
     if let Some(id) = entry.message {
         let rare = stream.rare_mut();
         let max = rare.config.messages_max as usize;
-        rare.messages.insert(id, offset, max);
+        rare.messages.insert(id, offset, at, max);
     }
     offset
 }

@@ -95,6 +95,14 @@ impl Run {
         })
     }
 
+    /// The first offset of those that lie at `position` or behind it.
+    pub(crate) fn since(&self, position: Position) -> Option<u64> {
+        let units = position.offset_bytes() / 8;
+        let before = |place: &Place| u64::from(place.units) < units;
+        let first = self.places.get(self.places.partition_point(before))?;
+        Some(self.offset(first))
+    }
+
     /// The offset of the record at `position`.
     pub(crate) fn at(&self, position: Position) -> Option<u64> {
         let units = position.offset_bytes() / 8;

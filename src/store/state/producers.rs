@@ -109,13 +109,12 @@ impl Producers {
         }
     }
 
-    /// Forgets a producer; says whether it was known.
-    pub(crate) fn evict(&mut self, id: u64) -> bool {
-        let gone = self.by_id.remove(&id);
-        if let Some(producer) = &gone {
-            self.by_use.remove(&producer.used);
+    /// Forgets those that were not heard of since this position.
+    pub(crate) fn forget_before(&mut self, position: Position) {
+        let kept = self.by_use.split_off(&position);
+        for id in std::mem::replace(&mut self.by_use, kept).values() {
+            self.by_id.remove(id);
         }
-        gone.is_some()
     }
 
     /// The stream was cut off: what was taken behind the cut may come again.
@@ -230,8 +229,9 @@ mod tests {
         }
         assert_eq!(producers.by_id.keys().copied().collect::<Vec<_>>(), [1, 3]);
         assert_eq!(producers.by_use.len(), 2);
-        assert!(producers.evict(3) && !producers.evict(3));
+        producers.forget_before(at(3));
         assert_eq!((producers.len(), producers.by_use.len()), (1, 1));
+        assert!(producers.by_id.contains_key(&3));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! One stream, as the pass derives it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::log::Position;
 use crate::store::config::StreamConfig;
+use crate::store::state::clock::Clock;
 use crate::store::state::cursors::Cursors;
+use crate::store::state::erased::Erased;
 use crate::store::state::messages::Messages;
 use crate::store::state::places::{Located, Run};
 use crate::store::state::producers::Producers;
@@ -37,8 +39,10 @@ pub(crate) struct Rest {
     pub(crate) start: u64,
     /// Appends with a lower token are refused.
     pub(crate) fence: u64,
-    /// The newest time of its records, if any has one, in nanoseconds since 1970.
+    /// The newest time that was given with a record, in nanoseconds since 1970; 0 for none.
     pub(crate) time_unix_ns: u64,
+    /// How many of its records in this segment were given a time, or fewer.
+    pub(crate) timed: usize,
     /// Its records in the segments before; the bases rise.
     pub(crate) left: Vec<LeftRun>,
     /// Its records in this segment before those of `run`, where offsets leapt too far.
@@ -69,8 +73,52 @@ impl DerefMut for StreamState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeftRun {
     pub(crate) base: u64,
-    pub(crate) segment: u64,
-    pub(crate) bytes: u64,
+    /// Below 2^36; and whether all that is wanted of it was moved, and whether all its records were given a
+    /// time.
+    word: u64,
+    pub(crate) bytes: u32,
+    /// The newest time that was given with a record of the stream by then, rounded up, in seconds since
+    /// 1970; the largest number stands for later ones.
+    pub(crate) newest_s: u32,
+}
+
+const RELEASED: u64 = 1 << 63;
+const TIMED: u64 = 1 << 62;
+
+impl LeftRun {
+    pub(crate) fn of(base: u64, word: u64, bytes: u32, newest_s: u32) -> Self {
+        Self {
+            base,
+            word,
+            bytes,
+            newest_s,
+        }
+    }
+
+    /// The segment, and the marks.
+    pub(crate) fn word(self) -> u64 {
+        self.word
+    }
+
+    pub(crate) fn segment(self) -> u64 {
+        self.word & !(RELEASED | TIMED)
+    }
+
+    /// Whether nothing that is wanted lies there any more.
+    pub(crate) fn is_released(self) -> bool {
+        self.word & RELEASED != 0
+    }
+
+    /// Whether there may be a record whose time is `time_unix_ns` or later; `before` is where records
+    /// begin that were written then.
+    fn has_since(self, time_unix_ns: u64, before: Position) -> bool {
+        let newest = match self.newest_s {
+            u32::MAX => u64::MAX,
+            seconds => u64::from(seconds) * 1_000_000_000,
+        };
+        let untimed = self.word & TIMED == 0;
+        newest >= time_unix_ns || untimed && self.segment() >= before.segment()
+    }
 }
 
 /// What was written before `at` and has `offset` or a higher one was cut off.
@@ -88,9 +136,11 @@ pub(crate) struct Rare {
     pub(crate) messages: Messages,
     pub(crate) cursors: Cursors,
     /// Records that were removed one by one, by their first offsets.
-    pub(crate) erased: BTreeSet<u64>,
+    pub(crate) erased: Erased,
     /// Records that were written again further on, by their first offsets.
     pub(crate) moved: BTreeMap<u64, Moved>,
+    /// Before this offset each key has its latest record alone.
+    pub(crate) compacted: u64,
 }
 
 /// A record that was written again further on.
@@ -103,9 +153,6 @@ pub(crate) struct Moved {
     /// Bytes of its payload.
     pub(crate) bytes: u32,
 }
-
-/// The segment of a run of which all that is wanted was moved.
-pub(crate) const RELEASED: u64 = 0;
 
 /// Where a part of a stream lies.
 pub(crate) enum Part<'a> {
@@ -129,6 +176,7 @@ impl StreamState {
                 start: first,
                 fence: 0,
                 time_unix_ns: 0,
+                timed: 0,
                 left: Vec::new(),
                 earlier: Vec::new(),
                 likely: 0,
@@ -211,10 +259,14 @@ impl StreamState {
         if !run.places.is_empty() {
             runs.push(run);
         }
+        let places: usize = runs.iter().map(|run| run.places.len()).sum();
+        let timed = std::mem::take(&mut self.rest.timed) >= places;
+        let newest_s = self.time_unix_ns.div_ceil(1_000_000_000);
         self.rest.left.extend(runs.iter().map(|run| LeftRun {
             base: run.base,
-            segment,
-            bytes: run.bytes(),
+            word: segment | if timed { TIMED } else { 0 },
+            bytes: run.bytes() as u32,
+            newest_s: u32::try_from(newest_s).unwrap_or(u32::MAX),
         }));
         runs
     }
@@ -234,9 +286,9 @@ impl StreamState {
         let left = self.left.partition_point(|run| run.base <= offset);
         let end = self.left.get(left).map_or(end, |run| run.base);
         let run = self.left.get(left.checked_sub(1)?)?;
-        let part = match run.segment {
-            RELEASED => Part::Moved(run.base),
-            segment => Part::Left(segment),
+        let part = match run.is_released() {
+            true => Part::Moved(run.base),
+            false => Part::Left(run.segment()),
         };
         Some((part, end))
     }
@@ -260,7 +312,7 @@ impl StreamState {
         };
         let before = |at: Option<u64>| at.filter(|at| *at >= base);
         let moved = before(rare.moved.range(..=offset).next_back().map(|(at, _)| *at));
-        let erased = before(rare.erased.range(..=offset).next_back().copied());
+        let erased = before(rare.erased.last_from(offset));
         // Who takes the offset may have been removed.
         let from = moved.filter(|at| erased.is_none_or(|erased| erased < *at));
         let records = rare.moved.range(from.unwrap_or(offset)..end);
@@ -275,12 +327,17 @@ impl StreamState {
 
     /// Nothing that is wanted lies in a segment any more, of those that it has runs in the first.
     pub(crate) fn release(&mut self, segment: u64) {
-        let from = self.left.partition_point(|run| run.segment < segment);
-        let behind = self.left.partition_point(|run| run.segment <= segment);
+        let from = self.left.partition_point(|run| run.segment() < segment);
+        let behind = self.left.partition_point(|run| run.segment() <= segment);
         let Some(first) = self.left.get(from..behind).and_then(<[_]>::first).copied() else {
             return;
         };
-        let gone: u64 = self.left[from..behind].iter().map(|run| run.bytes).sum();
+        if first.is_released() {
+            return;
+        }
+        let runs = &self.left[from..behind];
+        let gone: u64 = runs.iter().map(|run| u64::from(run.bytes)).sum();
+        let newest_s = runs.iter().map(|run| run.newest_s).max().unwrap_or(0);
         let end = self.next_base(self.left[behind - 1].base);
         let moved = self
             .rare
@@ -289,20 +346,21 @@ impl StreamState {
         let kept: u64 = moved.map(|(_, moved)| u64::from(moved.bytes)).sum();
         self.bytes = self.bytes - gone + kept;
         // With what was released before it is one part.
-        let before = from > 0 && self.left[from - 1].segment == RELEASED;
-        self.rest.left.drain(from + usize::from(!before)..behind);
-        if !before {
-            self.rest.left[from] = LeftRun {
-                segment: RELEASED,
-                bytes: 0,
-                ..first
-            };
-        }
+        let begin = from.checked_sub(1).filter(|n| self.left[*n].is_released());
+        let begin = begin.unwrap_or(from);
+        let base = self.left[begin].base;
+        self.rest.left.drain(begin + 1..behind);
+        self.rest.left[begin] = LeftRun {
+            base,
+            word: segment | RELEASED,
+            bytes: 0,
+            newest_s,
+        };
     }
 
     /// Moved records go; those count by themselves that lie in a part that was released.
     fn forget_moved(&mut self, gone: BTreeMap<u64, Moved>) {
-        let released = self.left.iter().rfind(|run| run.segment == RELEASED);
+        let released = self.left.iter().rfind(|run| run.is_released());
         let end = released.map_or(0, |run| self.next_base(run.base));
         let bytes = gone.range(..end).map(|(_, moved)| u64::from(moved.bytes));
         self.bytes -= bytes.sum::<u64>();
@@ -333,7 +391,7 @@ impl StreamState {
 
     pub(crate) fn is_erased(&self, first: u64) -> bool {
         let rare = self.rare.as_deref();
-        rare.is_some_and(|rare| rare.erased.contains(&first))
+        rare.is_some_and(|rare| rare.erased.has(first))
     }
 
     /// Moves the start to `offset`, beyond the end too. A record that takes offsets on both sides
@@ -344,9 +402,7 @@ impl StreamState {
         }
         self.rest.start = offset;
         if let Some(rare) = &mut self.rest.rare {
-            // The record that has the offset may begin before it.
-            let from = rare.erased.range(..=offset).next_back().copied();
-            rare.erased = rare.erased.split_off(&from.unwrap_or(offset));
+            rare.erased.forget_below(offset);
             rare.messages.forget_below(offset);
             let from = rare.moved.range(..=offset).next_back();
             let from = from.filter(|(first, moved)| *first + u64::from(moved.count) > offset);
@@ -361,6 +417,7 @@ impl StreamState {
             self.run = Run::new(0);
             self.rest.earlier.clear();
             self.rest.left.clear();
+            self.rest.timed = 0;
         } else {
             // All is gone of those before the one that has the offset.
             let gone = match self.part(offset) {
@@ -370,7 +427,8 @@ impl StreamState {
                 }
                 _ => self.left.len(),
             };
-            let bytes: u64 = self.rest.left.drain(..gone).map(|run| run.bytes).sum();
+            let gone = self.rest.left.drain(..gone);
+            let bytes: u64 = gone.map(|run| u64::from(run.bytes)).sum();
             self.bytes -= bytes;
         }
     }
@@ -379,7 +437,8 @@ impl StreamState {
     /// one gets that offset; the start, if the one that was cut off began before it.
     pub(crate) fn truncate(&mut self, at: Position, offset: u64) {
         if let Some(rare) = &mut self.rest.rare {
-            rare.erased.split_off(&offset);
+            rare.erased.forget_from(offset);
+            rare.compacted = rare.compacted.min(offset);
             rare.messages.forget_from(offset);
             rare.producers.forget_from(offset);
             rare.cursors.cut(offset);
@@ -389,6 +448,7 @@ impl StreamState {
         self.next = offset.max(self.start);
         let rest = &mut *self.rest;
         rest.incarnation = at.to_u64();
+        rest.timed = 0;
         rest.cuts.retain(|cut| cut.offset < offset);
         rest.cuts.push(Cut { at, offset });
         let mut gone = self.run.cut(offset);
@@ -404,19 +464,24 @@ impl StreamState {
         }
         let rest = &mut *self.rest;
         while let Some(run) = rest.left.last().filter(|run| run.base >= offset) {
-            gone += run.bytes;
+            gone += u64::from(run.bytes);
             rest.left.pop();
         }
         self.bytes -= gone;
     }
 
-    /// Removes the record that begins at `offset`; says whether it was there.
-    pub(crate) fn erase(&mut self, offset: u64) -> bool {
+    /// Removes the records that begin in `from..to`; one that takes the start may begin before it.
+    pub(crate) fn erase(&mut self, from: u64, to: u64) {
+        let to = to.min(self.next);
+        if from >= to {
+            return;
+        }
         let rare = self.rare_mut();
-        let fresh = rare.erased.insert(offset);
-        let gone = rare.moved.remove_entry(&offset);
-        self.forget_moved(gone.into_iter().collect());
-        fresh
+        rare.erased.insert(from, to);
+        let behind = rare.moved.split_off(&to);
+        let gone = rare.moved.split_off(&from);
+        rare.moved.extend(behind);
+        self.forget_moved(gone);
     }
 
     /// Points the record that begins at `offset` to where it was written again, if it still lies at
@@ -428,5 +493,123 @@ impl StreamState {
             self.rare_mut().moved.insert(offset, to);
         }
         there
+    }
+
+    /// What its options do not keep goes, and what they do not remember is forgotten. `segment` is where the
+    /// pass stands.
+    pub(crate) fn expire(&mut self, clock: &Clock, segment: u64) {
+        let Some(rare) = &mut self.rest.rare else {
+            return;
+        };
+        let config = &rare.config;
+        let window = clock.cutoff(config.message_window_ns);
+        rare.messages.forget_before(window);
+        rare.producers
+            .forget_before(clock.cutoff(config.producer_age_ns));
+        rare.cursors
+            .forget_before(clock.cutoff(config.cursor_age_ns));
+        let (bytes, age) = (config.retain_bytes, config.retain_age_ns);
+        let unacknowledged = config.retain_unacknowledged;
+        let held = rare.cursors.held();
+        let mut to = self.start;
+        if age != u64::MAX {
+            to = to.max(self.written_since(clock.cutoff(age), segment));
+        }
+        if bytes < self.bytes {
+            to = to.max(self.keeping(bytes));
+        }
+        if unacknowledged {
+            to = to.max(held.unwrap_or(0));
+        }
+        self.trim(to.min(held.unwrap_or(u64::MAX)).min(self.next));
+    }
+
+    /// Up to where all is done that retention waits for goes, if it goes by that.
+    pub(crate) fn drop_acknowledged(&mut self) {
+        let rare = self.rare.as_deref();
+        let rare = rare.filter(|rare| rare.config.retain_unacknowledged);
+        if let Some(held) = rare.and_then(|rare| rare.cursors.held()) {
+            self.trim(held.min(self.next));
+        }
+    }
+
+    /// When something of it will be too old next, as far as that can be told.
+    pub(crate) fn next_expiry(&self, clock: &Clock) -> Option<u64> {
+        let rare = self.rare.as_deref()?;
+        let config = &rare.config;
+        let due = |there: bool, age: u64| clock.next_cutoff(age).filter(|_| there);
+        [
+            due(self.start < self.next, config.retain_age_ns),
+            due(rare.messages.len() > 0, config.message_window_ns),
+            due(rare.producers.len() > 0, config.producer_age_ns),
+            due(!rare.cursors.0.is_empty(), config.cursor_age_ns),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// An offset before which every record has an earlier time; `before` is where records begin that were
+    /// written then.
+    pub(crate) fn earlier_than(&self, time_unix_ns: u64, before: Position) -> u64 {
+        let left = self
+            .left
+            .iter()
+            .find(|run| run.has_since(time_unix_ns, before));
+        let here = self.runs_back().last();
+        let base = left.map(|run| run.base).or(here.map(|run| run.base));
+        base.unwrap_or(self.next).max(self.start)
+    }
+
+    /// The first offset of what was written at `position` or behind it. Of a segment that the pass has left
+    /// that is all or nothing.
+    fn written_since(&self, position: Position, segment: u64) -> u64 {
+        let old = |run: &LeftRun| run.segment() < position.segment();
+        let old = self.left.partition_point(old);
+        let left = old.checked_sub(1).map(|last| self.left[last].base);
+        let mut offset = left.map_or(self.start, |base| self.next_base(base));
+        if position.segment() == segment {
+            let here = self.runs_back().collect::<Vec<_>>().into_iter().rev();
+            for run in here {
+                match run.since(position) {
+                    Some(first) => return offset.max(first),
+                    None => offset = offset.max(self.next_base(run.base)),
+                }
+            }
+        }
+        offset
+    }
+
+    /// The highest first offset with which at least `bytes` are kept, or all that there are.
+    fn keeping(&self, bytes: u64) -> u64 {
+        let mut left = self.bytes;
+        let mut runs = self.left.iter().peekable();
+        while let Some(run) = runs.next() {
+            let gone = if run.is_released() {
+                let end = runs.peek().map_or(u64::MAX, |next| next.base);
+                let moved = self
+                    .rare
+                    .iter()
+                    .flat_map(|rare| rare.moved.range(run.base..end));
+                moved.map(|(_, moved)| u64::from(moved.bytes)).sum()
+            } else {
+                u64::from(run.bytes)
+            };
+            if left.saturating_sub(gone) < bytes {
+                return run.base;
+            }
+            left = left.saturating_sub(gone);
+        }
+        let here = self.runs_back().collect::<Vec<_>>().into_iter().rev();
+        for run in here {
+            for place in &run.places {
+                let gone = u64::from(place.bytes);
+                if left.saturating_sub(gone) < bytes {
+                    return run.offset(place);
+                }
+                left = left.saturating_sub(gone);
+            }
+        }
+        self.next
     }
 }
