@@ -59,8 +59,8 @@ pub(crate) enum Kind {
     Release = 16,
     /// Tells the time.
     Tick = 17,
-    /// Removes records of a stream that have newer ones of the same key: pairs of offsets in the payload.
-    /// Up to the entry's offset, that is all of them.
+    /// Removes records of a stream that have newer ones of the same key: between pairs of offsets, and how
+    /// many bytes they have. Up to the entry's offset, that is all of them.
     Compact = 18,
 }
 
@@ -168,9 +168,13 @@ impl Kind {
         )
     }
 
-    /// Whether the payload is pairs of offsets.
-    const fn has_ranges(self) -> bool {
-        matches!(self, Self::Acknowledge | Self::Compact)
+    /// Of how many bytes the payload is a list.
+    const fn unit(self) -> usize {
+        match self {
+            Self::Acknowledge => 16,
+            Self::Compact => 24,
+            _ => 1,
+        }
     }
 
     /// The fields that an entry of this kind must have, and those that it may have besides.
@@ -396,7 +400,7 @@ impl<'a> Entry<'a> {
             && self.refer.is_none_or(refers)
             && self.message.is_none_or(message)
             && self.producer.is_none_or(|stamp| stamp.sequence >> 31 == 0)
-            && (!self.kind.has_ranges() || self.payload.len() % 16 == 0)
+            && self.payload.len() % self.kind.unit() == 0
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod batch;
 mod bytes;
+mod compact;
 mod config;
 mod entry;
 mod evidence;

@@ -6,6 +6,7 @@
 //! was moved, trimmed, cut or removed meanwhile is wanted there no more, and never again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::disk::Dir;
 use crate::error::Result;
@@ -67,8 +68,8 @@ impl Means {
     }
 }
 
-/// Looks at what is wanted of a segment.
-pub(crate) fn look(dir: &dyn Dir, shared: &Shared, anchor: &Anchor, means: Means) -> Result<Found> {
+/// The index of a segment, as it is on disk.
+pub(crate) fn index(dir: &dyn Dir, shared: &Shared, anchor: &Anchor) -> Result<Arc<SegmentIndex>> {
     let bytes = evidence::read(dir, What::Index, anchor)?;
     let index = match bytes {
         Some(bytes) => SegmentIndex::read(anchor.ordinal, &bytes),
@@ -78,7 +79,12 @@ pub(crate) fn look(dir: &dyn Dir, shared: &Shared, anchor: &Anchor, means: Means
         }
         None => None,
     };
-    let index = index.ok_or_else(|| evidence::missing(dir, anchor.ordinal))?;
+    index.ok_or_else(|| evidence::missing(dir, anchor.ordinal))
+}
+
+/// Looks at what is wanted of a segment.
+pub(crate) fn look(dir: &dyn Dir, shared: &Shared, anchor: &Anchor, means: Means) -> Result<Found> {
+    let index = index(dir, shared, anchor)?;
     let wanted = wanted(shared, &index);
     let payloads: u64 = wanted.values().map(|(_, at)| u64::from(at.bytes)).sum();
     let live = payloads + wanted.len() as u64 * HEAD_BYTES;

@@ -147,6 +147,15 @@ impl StreamOptions {
         self
     }
 
+    /// Of records with the same [key](crate::store::NewRecord::key) only the latest is sure to be kept: the
+    /// others go, some time after a later one lies in a segment that was left. Those without a key stay.
+    /// An empty payload is as good as any.
+    #[must_use]
+    pub fn latest_by_key(mut self) -> Self {
+        self.config.latest_by_key = true;
+        self
+    }
+
     /// How long a cursor is remembered that nobody moves, one that holds, too. Without end by default.
     #[must_use]
     pub fn cursors_expire(mut self, age: Duration) -> Self {

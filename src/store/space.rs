@@ -5,13 +5,14 @@
 //! snapshot at its end or a later one on disk, and another one, and only then is it trimmed away. A file of a
 //! segment goes when the segment has gone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::disk::Dir;
 use crate::error::Result;
 use crate::log::Position;
 use crate::log::follow::{Anchor, Facts, Work};
+use crate::store::compact;
 use crate::store::entry::{Entry, Kind};
 use crate::store::evidence::{self, What};
 use crate::store::id::StreamId;
@@ -58,6 +59,10 @@ pub(crate) struct Space {
     credit: u64,
     /// The segment that was left when all was looked at that there was, and how far it was judged then.
     looked: (u64, Position),
+    /// The segment that was left when all streams were compacted that were due, and those that were
+    /// looked at since.
+    compacted: u64,
+    compacting: BTreeSet<StreamId>,
 }
 
 /// A snapshot.
@@ -86,6 +91,7 @@ enum Done {
     Index(u64),
     Snapshot(Vec<Taken>),
     Looked(u64, Found),
+    Compacted(Vec<Vec<u8>>),
     Failed,
 }
 
@@ -110,6 +116,8 @@ impl Space {
             counted: Vec::new(),
             credit: 0,
             looked: (0, Position::MIN),
+            compacted: 0,
+            compacting: BTreeSet::new(),
         }
     }
 
@@ -188,6 +196,7 @@ impl Space {
             }
             Some(Done::Snapshot(kept)) => self.snapshots = kept.into(),
             Some(Done::Looked(_, Found::Moves(moves))) => self.moves = moves.into(),
+            Some(Done::Compacted(entries)) => self.moves = entries.into(),
             Some(Done::Looked(_, Found::Much)) => {}
             Some(Done::Looked(ordinal, Found::Nothing)) => {
                 let entry = Entry {
@@ -266,6 +275,9 @@ impl Space {
         if reached < self.moved_to {
             return None;
         }
+        if let Some(work) = self.compact(shared, facts) {
+            return Some(work);
+        }
         if self.looked == (self.left, self.moved_to) {
             return None;
         }
@@ -283,6 +295,26 @@ impl Space {
         Some(self.job(move |dir| {
             let found = moving::look(dir, &shared, &first, means)?;
             Ok(Done::Looked(first.ordinal, found))
+        }))
+    }
+
+    /// Has a stream looked at that is to keep the latest of each key alone. Each once for a segment.
+    fn compact(&mut self, shared: &Arc<Shared>, facts: &dyn Facts) -> Option<Work> {
+        if self.compacted == self.left {
+            return None;
+        }
+        let Some(id) = compact::due(&*shared.state.try_read()?, &self.compacting) else {
+            self.compacted = self.left;
+            self.compacting.clear();
+            return None;
+        };
+        self.compacting.insert(id);
+        let mut anchors = facts.anchors();
+        anchors.retain(|anchor| anchor.ordinal <= self.left);
+        let shared = Arc::clone(shared);
+        Some(self.job(move |dir| {
+            let entries = compact::look(dir, &shared, &anchors, id)?;
+            Ok(Done::Compacted(entries.unwrap_or_default()))
         }))
     }
 

@@ -254,3 +254,44 @@ fn a_damaged_snapshot_is_passed_over_and_a_missing_index_is_told() {
     assert_eq!(reader.try_next().unwrap().unwrap().offset(), len as u64 - 1);
     assert!(store.create("c", &StreamOptions::new()).is_ok());
 }
+
+#[test]
+fn of_each_key_the_latest_is_kept_and_the_log_stays_short() {
+    let mut rig = Rig::new();
+    let options = StreamOptions::new().latest_by_key();
+    let stream = rig.store.create("keyed", &options).unwrap();
+    let other = rig.stream("other");
+    // One that never comes again, and one without a key.
+    stream.append(NewRecord::new(b"once").key(b"once")).unwrap();
+    stream.append(b"keyless").unwrap().wait().unwrap();
+    let mut latest = Vec::new();
+    for n in 0..2_000u64 {
+        let mut payload = vec![1; 20_000];
+        payload[..8].copy_from_slice(&n.to_le_bytes());
+        let key = (n % 10).to_le_bytes();
+        let record = NewRecord::new(&payload).key(&key);
+        let offset = stream.append(record).unwrap().wait().unwrap().offset;
+        if n >= 1_990 {
+            latest.push((offset, payload));
+        }
+        if n % 100 == 0 {
+            other.append(b"beside").unwrap().wait().unwrap();
+        }
+    }
+    let (store, disk) = (rig.store.clone(), rig.disk.clone());
+    // 40 segments were written.
+    until(&store, || names(&disk, ".seg").len() < 16);
+    let check = |stream: &ringbolt::store::Stream| {
+        let records = all(stream);
+        assert_eq!(records[0].1, b"once");
+        assert_eq!(records[1].1, b"keyless");
+        assert_eq!(records[records.len() - 10..], latest);
+        assert!(records.len() < 500, "{} records are left", records.len());
+        let bytes: usize = records.iter().map(|(_, payload)| payload.len()).sum();
+        assert!(stream.describe().unwrap().bytes >= bytes as u64);
+    };
+    check(&stream);
+    rig.reopen();
+    check(&rig.stream("keyed"));
+    assert_eq!(all(&rig.stream("other")).len(), 20);
+}

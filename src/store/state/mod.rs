@@ -647,7 +647,7 @@ fn check_stream(stream: &StreamState, entry: &Entry<'_>) -> Result<(), Refusal> 
         Kind::Seek if entry.payload.len() > METADATA_BYTES_MAX => Err(Refusal::Invalid),
         Kind::Seek => name::check(group()?).map_err(|_| Refusal::Invalid),
         Kind::Acknowledge if cursor(group()?).is_none() => Err(Refusal::Absent),
-        Kind::Acknowledge if ranges(entry.payload).any(|(from, to)| from > to || to > next) => {
+        Kind::Acknowledge if longs(entry.payload).any(|[from, to]| from > to || to > next) => {
             Err(range)
         }
         Kind::Forget if cursor(group()?).is_none() => Err(Refusal::Absent),
@@ -685,7 +685,7 @@ fn commit_stream(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u
             let Some(cursor) = stream.rare_mut().cursors.0.get_mut(group()) else {
                 return 0;
             };
-            for (from, to) in ranges(entry.payload) {
+            for [from, to] in longs(entry.payload) {
                 cursor.acknowledge(from, to);
             }
             cursor.used = at;
@@ -710,8 +710,9 @@ fn commit_stream(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u
             return stream.repoint(offset, from, moved).into();
         }
         Kind::Compact => {
-            for (from, to) in ranges(entry.payload) {
+            for [from, to, bytes] in longs(entry.payload) {
                 stream.erase(from, to);
+                stream.lighten(from, bytes);
             }
             let rare = stream.rare_mut();
             rare.compacted = rare.compacted.max(offset);
@@ -746,10 +747,9 @@ fn append(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u64 {
     offset
 }
 
-/// The ranges of an acknowledgement.
-fn ranges(payload: &[u8]) -> impl Iterator<Item = (u64, u64)> + '_ {
+/// The numbers of a payload.
+fn longs<const N: usize>(payload: &[u8]) -> impl Iterator<Item = [u64; N]> + '_ {
     let long = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-    payload
-        .chunks_exact(16)
-        .map(move |pair| (long(&pair[..8]), long(&pair[8..])))
+    let items = payload.chunks_exact(8 * N);
+    items.map(move |item| std::array::from_fn(|n| long(&item[n * 8..n * 8 + 8])))
 }

@@ -484,6 +484,17 @@ impl StreamState {
         self.forget_moved(gone);
     }
 
+    /// Of the run that has `offset`, records of so many bytes were removed. What was moved counts by itself.
+    pub(crate) fn lighten(&mut self, offset: u64, bytes: u64) {
+        let behind = self.left.partition_point(|run| run.base <= offset);
+        let run = behind.checked_sub(1).map(|last| &mut self.rest.left[last]);
+        if let Some(run) = run.filter(|run| !run.is_released()) {
+            let gone = bytes.min(run.bytes.into());
+            run.bytes -= gone as u32;
+            self.bytes -= gone;
+        }
+    }
+
     /// Points the record that begins at `offset` to where it was written again, if it still lies at
     /// `from`; says whether it did.
     pub(crate) fn repoint(&mut self, offset: u64, from: Position, to: Moved) -> bool {
