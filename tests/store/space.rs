@@ -262,7 +262,8 @@ fn of_each_key_the_latest_is_kept_and_the_log_stays_short() {
     let stream = rig.store.create("keyed", &options).unwrap();
     let other = rig.stream("other");
     // One that never comes again, and one without a key.
-    stream.append(NewRecord::new(b"once").key(b"once")).unwrap();
+    let once = NewRecord::new(b"once").key(b"once");
+    stream.append(once).unwrap().wait().unwrap();
     stream.append(b"keyless").unwrap().wait().unwrap();
     let mut latest = Vec::new();
     for n in 0..2_000u64 {
