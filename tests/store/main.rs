@@ -4,6 +4,7 @@ mod basics;
 mod batches;
 mod crash;
 mod cursors;
+mod kills;
 mod model;
 mod producers;
 mod space;
