@@ -31,8 +31,8 @@ pub(crate) trait Follower: Send {
     /// and must neither block nor take a part.
     fn follow(&mut self, events: &mut dyn Events) -> bool;
 
-    /// What it wanted appended lies before this position; `None` where there was no room.
-    fn appended(&mut self, end: Option<Position>);
+    /// Where what it wanted appended lies, and where that ends; `None` where there was no room.
+    fn appended(&mut self, place: Option<(Position, Position)>);
 
     /// Something that it wants done, if there is something: asked for after each turn.
     fn work(&mut self, facts: &dyn Facts) -> Option<Work>;

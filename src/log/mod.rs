@@ -143,6 +143,12 @@ impl Log {
         &*self.core().dir
     }
 
+    /// Has whoever follows the log asked for work.
+    #[cfg(not(ringbolt_loom))]
+    pub(crate) fn wake_follower(&self) {
+        self.core().engine.wake_by_ref();
+    }
+
     /// What tells one of its segments.
     #[cfg(not(ringbolt_loom))]
     pub(crate) fn anchor(&self, ordinal: u64) -> Option<follow::Anchor> {

@@ -485,7 +485,11 @@ mod tests {
             incarnation: long(INCARNATION, 19),
             position: long(POSITION, 20),
             hold: has(HOLD),
-            ..Entry::new(kind, StreamId::new(5, 6), b"sixteen bytes ..")
+            ..Entry::new(
+                kind,
+                StreamId::new(5, 6),
+                b"48 bytes, that is, 6 times 8 or 3 times 16 of ..",
+            )
         }
     }
 
@@ -539,7 +543,7 @@ mod tests {
               \x07message\
               \x0f\0\0\0\0\0\0\0\
               \x10\0\0\0\0\0\0\0\
-              sixteen bytes .."
+              48 bytes, that is, 6 times 8 or 3 times 16 of .."
         );
         assert_eq!(Entry::parse_plain(&written(&full(Kind::Append))), None);
     }

@@ -14,6 +14,7 @@
 //! The rooms: `entry` is what lies in the log, `state` the pass's rules, `pass` who runs them, `stream`
 //! and `batch` what goes in, `ticket` what comes of it, `read` what comes out.
 
+mod acks;
 mod batch;
 mod bytes;
 mod compact;
@@ -266,6 +267,19 @@ impl Store {
             .told(ticket, batch.streams[..].into(), Answer::committed))
     }
 
+    /// How far a group has come, in each stream where it has a cursor: the streams' names, in order. It
+    /// goes over all streams.
+    #[must_use]
+    pub fn cursors(&self, group: &str) -> Vec<(String, CursorInfo)> {
+        let state = self.0.shared.state.read();
+        let names = state.names("", None);
+        let of_group = |(name, id): (&Arc<str>, StreamId)| {
+            let cursor = stream::cursor_of(state.stream(id)?, group)?;
+            Some((name.to_string(), cursor))
+        };
+        names.filter_map(of_group).collect()
+    }
+
     /// A key of the table, as it is applied.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<KeyValue> {
@@ -320,6 +334,7 @@ impl Store {
     ///
     /// What made the log fail or close.
     pub fn flush(&self) -> Result<Position> {
+        self.0.push_acks()?;
         let end = self.0.log.flush()?;
         let shared = &self.0.shared;
         let reached = || {
@@ -390,6 +405,8 @@ impl Store {
     ///
     /// What made the log fail. Closing a closed store is no error.
     pub fn close(&self) -> Result<()> {
+        // Where the log takes nothing any more, they are as if they had never been said.
+        let _ = self.0.push_acks();
         self.0.log.close()
     }
 
@@ -399,6 +416,7 @@ impl Store {
     ///
     /// Those of [`Store::close`].
     pub async fn close_async(&self) -> Result<()> {
+        let _ = self.0.push_acks();
         self.0.log.close_async().await
     }
 
@@ -440,6 +458,16 @@ impl Inner {
             asks: Asks::Told { streams },
             reads,
         }
+    }
+
+    /// Puts those acknowledgements into the log that wait for the next group.
+    fn push_acks(self: &Arc<Self>) -> Result<()> {
+        while let Some(bytes) = self.shared.acks.take() {
+            let ticket = self.log.append(&bytes)?.into_owned();
+            // Nobody asks what became of it.
+            drop(self.told(ticket, [None].into(), Answer::number));
+        }
+        Ok(())
     }
 
     /// Looks at the state, with indexes brought from disk as they are needed.

@@ -66,6 +66,21 @@ pub(crate) struct Pass {
     reached: Position,
     space: Space,
     ticks: Ticks,
+    asked: Option<Asked>,
+    /// Where acknowledgements lie whose outcome nobody asks for.
+    untold: BTreeSet<Position>,
+    /// Whether somebody was in the way when acknowledgements were to be taken.
+    is_late: bool,
+    /// Acknowledgements that found no room, and whether that was in this turn.
+    refused: Option<Vec<u8>>,
+    has_refused: bool,
+}
+
+/// What it has asked to be appended.
+enum Asked {
+    Tick,
+    Ack(Vec<u8>),
+    Space,
 }
 
 impl Pass {
@@ -77,7 +92,26 @@ impl Pass {
             reached: Position::MIN,
             space: Space::new(segment_bytes),
             ticks: Ticks::new(step_ns),
+            asked: None,
+            untold: BTreeSet::new(),
+            is_late: false,
+            refused: None,
+            has_refused: false,
         }
+    }
+
+    /// Acknowledgements that are to be appended. After a refusal it is the next turn's.
+    fn next_ack(&mut self) -> Option<Vec<u8>> {
+        if self.has_refused {
+            self.has_refused = false;
+            return None;
+        }
+        if let Some(entry) = self.refused.take() {
+            return Some(entry);
+        }
+        let taken = self.shared.acks.try_take();
+        self.is_late = taken.is_err();
+        taken.ok().flatten()
     }
 
     /// Tells what was judged. `false` while somebody is in the way.
@@ -94,7 +128,9 @@ impl Pass {
                 return false;
             };
             for (at, outcome) in self.outcomes.drain(..) {
-                told.tell(at, outcome);
+                if self.untold.is_empty() || !self.untold.remove(&at) {
+                    told.tell(at, outcome);
+                }
             }
             // Under the lock: who finds that it was judged finds the outcome, too.
             self.shared.set_applied(self.reached);
@@ -172,21 +208,42 @@ impl Follower for Pass {
         true
     }
 
-    fn appended(&mut self, end: Option<Position>) {
-        if !self.ticks.appended(end) {
-            self.space.appended(end);
+    fn appended(&mut self, place: Option<(Position, Position)>) {
+        let end = place.map(|(_, end)| end);
+        match self.asked.take() {
+            Some(Asked::Tick) => self.ticks.appended(end),
+            Some(Asked::Ack(entry)) => match place {
+                Some((at, _)) => drop(self.untold.insert(at)),
+                // Where there is no room, the next turn may have some.
+                None => {
+                    self.refused = Some(entry);
+                    self.has_refused = true;
+                }
+            },
+            Some(Asked::Space) => self.space.appended(end),
+            None => {}
         }
     }
 
     fn due_unix_ns(&self) -> Option<u64> {
-        self.ticks.due_unix_ns()
+        let late = self.is_late.then_some(0);
+        late.or_else(|| self.ticks.due_unix_ns())
     }
 
     fn work(&mut self, facts: &dyn Facts) -> Option<Work> {
         if let Some(tick) = self.ticks.wanted(|| facts.now_unix_ns()) {
+            self.asked = Some(Asked::Tick);
             return Some(Work::Append(tick));
         }
-        self.space.work(&self.shared, self.reached, facts)
+        if let Some(entry) = self.next_ack() {
+            self.asked = Some(Asked::Ack(entry.clone()));
+            return Some(Work::Append(entry));
+        }
+        let work = self.space.work(&self.shared, self.reached, facts);
+        if let Some(Work::Append(_)) = work {
+            self.asked = Some(Asked::Space);
+        }
+        work
     }
 
     fn ended(&mut self) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::log::Position;
+use crate::store::acks::Acks;
 use crate::store::id::StreamId;
 use crate::store::pass::Told;
 use crate::store::state::State;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     gates: Mutex<BTreeMap<StreamId, u64>>,
     /// Indexes that were brought from disk.
     indexes: Mutex<Indexes>,
+    /// What goes into the log with the next group.
+    pub(crate) acks: Acks,
     /// Records that were moved, and their bytes, since the store was opened.
     moved: (AtomicU64, AtomicU64),
 }
@@ -78,6 +81,7 @@ impl Shared {
             quotas: AtomicBool::new(false),
             gates: Mutex::new(BTreeMap::new()),
             indexes: Mutex::new(Indexes::default()),
+            acks: Acks::default(),
             moved: (AtomicU64::new(0), AtomicU64::new(0)),
         })
     }

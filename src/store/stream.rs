@@ -329,6 +329,32 @@ impl Stream {
         Ok(self.ticket(ticket, &entry, Answer::number))
     }
 
+    /// The same, without waiting for anything: with the next group that the log writes, and everything
+    /// that came by then as one entry. Nothing tells when it is on disk but [`Store::flush`]; what was
+    /// not when the machine failed was not acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoStream`], [`ErrorKind::Absent`], [`ErrorKind::NoOffset`], as it is applied.
+    ///
+    /// [`Store::flush`]: crate::store::Store::flush
+    pub fn acknowledge_later(&self, group: &str, offsets: std::ops::Range<u64>) -> Result<()> {
+        self.with_state(|stream| match cursor_of(stream, group) {
+            None => Err(Error::new(
+                ErrorKind::Absent,
+                format!("group {group:?} has no cursor in {:?}", self.name),
+            )),
+            Some(_) if offsets.start > offsets.end || offsets.end > stream.next => {
+                Err(stream.out_of_range().error(Some(&self.name)))
+            }
+            Some(_) => Ok(()),
+        })??;
+        if self.store.shared.acks.add(self.id, group, offsets) {
+            self.store.log.wake_follower();
+        }
+        Ok(())
+    }
+
     /// Removes a group's cursor.
     ///
     /// # Errors
@@ -348,11 +374,7 @@ impl Stream {
     ///
     /// [`ErrorKind::NoStream`].
     pub fn cursor(&self, group: &str) -> Result<Option<CursorInfo>> {
-        self.with_state(|stream| {
-            let rare = stream.rare.as_deref();
-            let cursor = rare.and_then(|rare| rare.cursors.0.get_key_value(group));
-            cursor.map(|(group, cursor)| cursor_info(group, cursor, stream.next))
-        })
+        self.with_state(|stream| cursor_of(stream, group))
     }
 
     /// How the stream stands, as it is applied.
@@ -441,6 +463,12 @@ pub(crate) fn stream_info(stream: &StreamState) -> StreamInfo {
                 .collect()
         }),
     }
+}
+
+pub(crate) fn cursor_of(stream: &StreamState, group: &str) -> Option<CursorInfo> {
+    let cursors = &stream.rare.as_deref()?.cursors.0;
+    let (group, cursor) = cursors.get_key_value(group)?;
+    Some(cursor_info(group, cursor, stream.next))
 }
 
 fn cursor_info(group: &str, cursor: &Cursor, next: u64) -> CursorInfo {

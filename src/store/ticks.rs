@@ -12,7 +12,6 @@ pub(crate) struct Ticks {
     due: Option<u64>,
     /// Where the last tick ends, if the pass has not seen it yet.
     sent: Option<Position>,
-    is_asked: bool,
 }
 
 impl Ticks {
@@ -21,7 +20,6 @@ impl Ticks {
             step_ns,
             due: None,
             sent: None,
-            is_asked: false,
         }
     }
 
@@ -54,18 +52,13 @@ impl Ticks {
         };
         let mut bytes = vec![0; entry.bytes()];
         entry.write(&mut bytes);
-        self.is_asked = true;
         // Where there is no room, it is tried again after a step.
         self.due = Some(now.saturating_add(self.step_ns));
         Some(bytes)
     }
 
-    /// Whether what was appended, or found no room, is a tick.
-    pub(crate) fn appended(&mut self, end: Option<Position>) -> bool {
-        let is_asked = std::mem::take(&mut self.is_asked);
-        if is_asked {
-            self.sent = end;
-        }
-        is_asked
+    /// Where the tick ends that was appended; `None` where there was no room.
+    pub(crate) fn appended(&mut self, end: Option<Position>) {
+        self.sent = end;
     }
 }

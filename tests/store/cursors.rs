@@ -72,3 +72,50 @@ fn a_cut_takes_cursors_back() {
         (1, from_ref(&(3..5)), 2)
     );
 }
+
+#[test]
+fn acknowledgements_that_come_together_are_one_entry() {
+    let mut rig = Rig::new();
+    let stream = rig.stream("s");
+    for n in 0..100u8 {
+        stream.append(&[n]).unwrap().applied().unwrap();
+    }
+    let error = stream.acknowledge_later("g", 0..1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Absent);
+    stream.seek("g", 0, b"").unwrap().wait().unwrap();
+    let error = stream.acknowledge_later("g", 99..101).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoOffset);
+    for n in (0..90).rev() {
+        stream.acknowledge_later("g", n..n + 1).unwrap();
+    }
+    rig.store.flush().unwrap();
+    assert_eq!(stream.cursor("g").unwrap().unwrap().offset, 90);
+    // It needs no flush.
+    stream.acknowledge_later("g", 90..95).unwrap();
+    while stream.cursor("g").unwrap().unwrap().offset < 95 {
+        std::thread::yield_now();
+    }
+    stream.acknowledge_later("g", 96..97).unwrap();
+    rig.reopen();
+    let cursor = rig.stream("s").cursor("g").unwrap().unwrap();
+    assert_eq!((cursor.offset, &cursor.done[..]), (95, from_ref(&(96..97))));
+}
+
+#[test]
+fn a_group_is_listed_over_all_streams() {
+    let rig = Rig::new();
+    for (name, group, offset) in [("b", "g", 2), ("a", "g", 1), ("c", "h", 0), ("a", "h", 3)] {
+        let stream = rig.stream(name);
+        while stream.describe().unwrap().next < 4 {
+            stream.append(b"x").unwrap().applied().unwrap();
+        }
+        stream.seek(group, offset, b"").unwrap().wait().unwrap();
+    }
+    let found = rig.store.cursors("g");
+    let found: Vec<_> = found
+        .iter()
+        .map(|(name, cursor)| (&**name, cursor.lag))
+        .collect();
+    assert_eq!(found, [("a", 3), ("b", 2)]);
+    assert!(rig.store.cursors("nobody").is_empty());
+}

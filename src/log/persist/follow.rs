@@ -108,7 +108,8 @@ impl Persist {
                     let handle = Shared(Arc::clone(&core));
                     let fill = |place: &mut [u8]| place.copy_from_slice(&payload);
                     let ticket = append::append_with(&handle, payload.len(), Patience::Try, fill);
-                    follower.appended(ticket.ok().map(|ticket| ticket.end()));
+                    let place = ticket.ok().map(|ticket| (ticket.position(), ticket.end()));
+                    follower.appended(place);
                 }
                 Some(Work::Job(job)) => {
                     let core = Arc::clone(&core);
