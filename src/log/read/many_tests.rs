@@ -5,6 +5,7 @@
 use crate::disk::sim::{EIO, Fault, OpClass, SimOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
+use crate::log::frame::HEADER_BYTES;
 use crate::log::position::Position;
 use crate::log::read::testing::{Rig, SEGMENT_BYTES, numbered};
 use crate::log::read::{From, ReadMany, ReadOptions, SharedRecord, Visibility};
@@ -151,6 +152,29 @@ fn what_is_not_visible_yet_is_told_and_is_there_later() {
         kind(&ask(&rig.log, &[rig.log.durable().get()])[0]),
         Some(ErrorKind::Closed)
     );
+}
+
+/// The watermark may stand within a frame, even within its header. A record of which 8 bytes lay before it
+/// passed for a place that no record begins at.
+#[test]
+fn a_record_of_whose_header_half_is_on_disk_is_not_visible_yet() {
+    const BLOCK: u64 = 4096;
+    let mut rig = Rig::new();
+    let log = rig.log.clone();
+    let end = log.end().offset_bytes();
+    let gap = (BLOCK - 8) - end % BLOCK - HEADER_BYTES as u64;
+    Rig::at(log.try_append(&vec![1; gap as usize]));
+    let record = Rig::at(log.try_append(b"across two blocks"));
+    assert_eq!(record.offset_bytes() % BLOCK, BLOCK - 8);
+    // While this is open there are only whole blocks to be written.
+    let claim = log.try_claim(8).unwrap();
+    rig.until(|log| log.durable().get() > record);
+    assert_eq!(log.durable().get(), record.plus(8));
+    assert_eq!(kind(&ask(&log, &[record])[0]), Some(ErrorKind::WouldBlock));
+    drop(claim.commit());
+    rig.flush();
+    let answers = ask(&log, &[record]);
+    assert_eq!(answers[0].as_ref().unwrap().1, b"across two blocks");
 }
 
 #[test]

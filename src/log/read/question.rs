@@ -83,8 +83,12 @@ impl Question {
         if (bytes.len() as u64) < head {
             return Err(Says::More(begin..begin + head));
         }
-        let needed =
-            frame::needed_bytes(&bytes[..head as usize]).map_err(|_| Says::Unsound)? as u64;
+        let needed = match frame::needed_bytes(&bytes[..head as usize]) {
+            Ok(needed) => needed as u64,
+            // What may be seen ends within the header.
+            Err(_) if head < HEADER_BYTES as u64 => return Err(self.beyond()),
+            Err(_) => return Err(Says::Unsound),
+        };
         let end = begin + needed;
         if end > self.limit {
             return Err(self.beyond());
