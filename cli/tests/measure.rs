@@ -1,4 +1,4 @@
-//! `ringbolt demo` and `ringbolt bench log` run through on this machine, small, and say what they should.
+//! `ringbolt demo` and `ringbolt bench` run through on this machine, small, and say what they should.
 
 mod common;
 
@@ -156,6 +156,47 @@ fn a_quick_bench_of_the_rings_measures_every_row() {
     assert!(of("throughput") > 20 && of("idle") == 1);
     let sleeping = &report["latencies"]["spsc at 1 k/s, sleeping"];
     assert!(sleeping["count"].as_u64().unwrap() > 0, "{report}");
+}
+
+#[test]
+fn a_quick_bench_of_the_store_measures_every_row() {
+    let folder = Folder::new();
+    let hgrm = folder.path().join("latency.hgrm");
+    let args = format!(
+        "bench store --quick --rounds 1 --open-bytes 16MiB --json --dir DIR --hgrm {}",
+        hgrm.display()
+    );
+    let report: serde_json::Value =
+        serde_json::from_slice(&expect(folder.path(), &args, b"", 0)).unwrap();
+    let measures = report["measures"].as_array().unwrap();
+    let mut names: Vec<&str> = measures
+        .iter()
+        .map(|measure| {
+            assert!(measure["median"].as_f64().unwrap() > 0.0, "{measure}");
+            measure["name"].as_str().unwrap()
+        })
+        .collect();
+    names.dedup();
+    let all = [
+        "streams", "log", "tail", "cold", "beside", "open", "memory", "moving",
+    ];
+    assert_eq!(names, all);
+    let moved = &report["latencies"]["synchronous append, records moved"];
+    assert!(moved["count"].as_u64().unwrap() > 0, "{report}");
+    let file = "latency.synchronous-append-beside-a-bulk-writer.hgrm";
+    assert!(folder.path().join(file).exists());
+    let left = std::fs::read_dir(folder.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_dir())
+        .count();
+    assert_eq!(left, 0);
+
+    // Alone, a row is measured alone.
+    let args = "bench store --quick --rounds 1 --only memory --json --dir DIR";
+    let report: serde_json::Value =
+        serde_json::from_slice(&expect(folder.path(), args, b"", 0)).unwrap();
+    let measures = report["measures"].as_array().unwrap();
+    assert!(measures.iter().all(|measure| measure["name"] == "memory"));
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn run_kind(bench: &mut Bench, kind: &Kind) -> Done<Measure> {
             }
         };
         let after = bench.raw.best_write_rate()?;
-        let rate = produced.records as f64 / produced.elapsed.as_secs_f64();
+        let rate = produced.per_second();
         ratios.push(rate * kind.payload_bytes as f64 / before.max(after));
         rates.push(rate);
     }
@@ -119,8 +119,23 @@ pub(crate) struct Produced {
     pub(crate) elapsed: Duration,
 }
 
+impl Produced {
+    pub(crate) fn per_second(self) -> f64 {
+        self.records as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
 /// Appends for `time`, never waiting for a ticket but the last.
 pub(crate) fn produce(log: &Log, payload: &[u8], time: Duration) -> Done<Produced> {
+    pipelined(time, || log.append(payload), |last| last.wait().map(drop))
+}
+
+/// Appends for `time` from one thread, and waits for the last ticket alone.
+pub(crate) fn pipelined<T>(
+    time: Duration,
+    mut append: impl FnMut() -> ringbolt::Result<T>,
+    wait: impl FnOnce(T) -> ringbolt::Result<()>,
+) -> Done<Produced> {
     /// How often the clock is read.
     const STRIDE: u64 = 256;
     let _pinned = Pinned::to(0);
@@ -128,12 +143,12 @@ pub(crate) fn produce(log: &Log, payload: &[u8], time: Duration) -> Done<Produce
     let mut records = 0;
     loop {
         for _ in 1..STRIDE {
-            let _ = log.append(payload)?;
+            let _ = append()?;
         }
-        let last = log.append(payload)?;
+        let last = append()?;
         records += STRIDE;
         if begin.elapsed() >= time {
-            last.wait()?;
+            wait(last)?;
             return Ok(Produced {
                 records,
                 elapsed: begin.elapsed(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::bench::context::Bench;
-use crate::bench::probe::{Args, IdleFigures};
+use crate::bench::probe::{Args, IdleFigures, Kind};
 use crate::bench::report::{Measure, Target, Unit};
 use crate::outcome::Done;
 use crate::units;
@@ -11,9 +11,7 @@ use crate::units;
 pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
     bench.say("an idle log");
     let time = (bench.scale.pass * 3).clamp(Duration::from_millis(200), Duration::from_secs(2));
-    let dir = bench.path("idle");
-    let figures: IdleFigures =
-        Args::idle(&dir, bench.scale.segment_bytes, bench.backend, time).figures()?;
+    let figures: IdleFigures = Args::new(Kind::Idle, bench, "idle", time).figures()?;
     bench.remove("idle");
     let unsettled = if figures.settled {
         ""

@@ -141,8 +141,7 @@ fn stolen() -> Duration {
 fn sustained_rate(log: &Log, time: Duration) -> Done<f64> {
     // Until segments are recycled.
     produce(log, &PAYLOAD, time / 4)?;
-    let produced = produce(log, &PAYLOAD, time)?;
-    Ok(produced.records as f64 / produced.elapsed.as_secs_f64())
+    Ok(produce(log, &PAYLOAD, time)?.per_second())
 }
 
 /// Writes to the raw disk at the rate of a log, as it would: large, durable, several at a time.

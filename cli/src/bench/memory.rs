@@ -1,7 +1,7 @@
 //! Resident memory of a log at full load, in a process of its own.
 
 use crate::bench::context::Bench;
-use crate::bench::probe::{Args, MemoryFigures};
+use crate::bench::probe::{Args, Kind, MemoryFigures};
 use crate::bench::report::{Measure, Target, Unit, median};
 use crate::outcome::Done;
 use crate::units;
@@ -15,8 +15,7 @@ pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
     let rounds = bench.scale.rounds.min(3);
     for round in 1..=rounds {
         bench.say(format!("resident memory, round {round} of {rounds}"));
-        let dir = bench.path("memory");
-        let args = Args::memory(&dir, bench.scale.segment_bytes, bench.backend, time);
+        let args = Args::new(Kind::Memory, bench, "memory", time);
         let figures: MemoryFigures = args.figures()?;
         bench.remove("memory");
         beyond.push(figures.resident_bytes as f64 - figures.bound_bytes as f64);

@@ -1,6 +1,7 @@
-//! `ringbolt bench`: the rings beside a channel (see [`ring`]), and the log beside the raw disk and the bare machine, in the same run.
+//! `ringbolt bench`: the rings beside a channel (see [`ring`]), the log beside the raw disk and the bare machine, the
+//! store (see [`store`]) beside the bare log and the raw disk, in the same run.
 //!
-//! Every figure is a ratio: the log's rounds alternate with rounds of what it is held against, so
+//! Every figure is a ratio, or nearly: rounds alternate with rounds of what they are held against, so
 //! that a disk or a machine that drifts does so for both. Absolute figures stand beside for reading.
 
 mod append;
@@ -17,6 +18,7 @@ mod raw;
 mod read;
 pub(crate) mod report;
 mod ring;
+pub(crate) mod store;
 mod sync;
 
 use std::io::{self, IsTerminal, Write};
@@ -36,7 +38,7 @@ use context::{Bench, Machine, Scale};
 use hiccup::HiccupMeter;
 use report::{Measure, MeasureJson, PercentilesJson};
 
-/// Measure the log beside the raw disk, the rings beside a channel.
+/// Measure the log beside the raw disk, the store beside the log, the rings beside a channel.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -46,6 +48,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Log(LogBench),
+    Store(store::StoreBench),
     Ring(ring::RingBench),
     #[command(hide = true)]
     Probe(probe::Args),
@@ -54,6 +57,16 @@ enum Command {
 /// Measure the durable log: throughput, latencies, reading, opening, memory.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogBench {
+    /// Only these measurements.
+    #[arg(long, value_enum, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<Name>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What the measurements on a disk share.
+#[derive(Debug, clap::Args)]
+struct Settings {
     /// Where to measure: a directory on the disk in question.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
@@ -63,15 +76,12 @@ pub(crate) struct LogBench {
     /// A smoke run of some seconds, whose figures mean little.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Open a log of 16 GiB, and take longer rounds.
+    /// Open what has 16 GiB, and take longer rounds.
     #[arg(long)]
     full: bool,
     /// The size of the log that is opened.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     open_bytes: Option<u64>,
-    /// Only these measurements.
-    #[arg(long, value_enum, value_name = "NAME", value_delimiter = ',')]
-    only: Vec<Name>,
     /// How the log reaches the disk.
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
@@ -145,40 +155,59 @@ impl Name {
 pub(crate) fn run(args: &Args) -> Done {
     match &args.command {
         Command::Log(args) => run_log(args),
+        Command::Store(args) => store::run(args),
         Command::Ring(args) => ring::run(args),
         Command::Probe(args) => probe::run(args),
     }
 }
 
 fn run_log(args: &LogBench) -> Done {
-    let scale = Scale::new(args.quick, args.full, args.rounds, args.open_bytes);
     let chosen = |name: Name| args.only.is_empty() || args.only.contains(&name);
-    let meter = HiccupMeter::start().map_err(Failure::io("starting the hiccup meter"))?;
-    let mut bench = Bench::new(&args.dir, scale, args.backend)?;
-    let rung = standing(&bench)?;
-
-    let mut measures = Vec::new();
-    let mut baseline = None;
-    for name in Name::ALL.into_iter().filter(|&name| chosen(name)) {
-        if name == Name::Raw {
-            baseline = Some(Baseline::measure(&mut bench)?);
-            continue;
+    measure("log", &args.settings, |bench| {
+        let (mut baseline, mut measures) = (None, Vec::new());
+        for name in Name::ALL.into_iter().filter(|&name| chosen(name)) {
+            if name == Name::Raw {
+                baseline = Some(Baseline::measure(bench)?);
+                continue;
+            }
+            measures.append(&mut name.run(bench)?);
         }
-        measures.append(&mut name.run(&mut bench)?);
-    }
+        Ok((baseline, measures))
+    })
+}
+
+/// Measures on a disk, and reports: `what` is the command's name.
+fn measure(
+    what: &'static str,
+    settings: &Settings,
+    run: impl FnOnce(&mut Bench) -> Done<(Option<Baseline>, Vec<Measure>)>,
+) -> Done {
+    let Settings {
+        quick,
+        full,
+        rounds,
+        open_bytes,
+        ..
+    } = *settings;
+    let scale = Scale::new(quick, full, rounds, open_bytes);
+    let meter = HiccupMeter::start().map_err(Failure::io("starting the hiccup meter"))?;
+    let mut bench = Bench::new(&settings.dir, scale, settings.backend)?;
+    let rung = standing(&bench)?;
+    let (baseline, measures) = run(&mut bench)?;
     let machine = Machine::describe(bench.dir());
     let mut distributions = bench.finish();
     distributions.push(("hiccup meter".to_owned(), meter.stop()));
 
-    write_files(args, &machine, &distributions)?;
     let report = Report {
+        what,
         machine,
         rung,
         baseline,
         measures: &measures,
         distributions: &distributions,
     };
-    if args.json {
+    report.write_files(settings)?;
+    if settings.json {
         report.print_json()?;
     } else {
         report.print().map_err(Failure::stdout)?;
@@ -200,6 +229,7 @@ fn standing(bench: &Bench) -> Done<String> {
 }
 
 struct Report<'a> {
+    what: &'static str,
     machine: Machine,
     rung: String,
     baseline: Option<Baseline>,
@@ -224,7 +254,7 @@ impl Report<'_> {
             writeln!(out, "raw disk\n{}\n", baseline.table())?;
         }
         if !self.measures.is_empty() {
-            writeln!(out, "log\n{}\n", report::table(self.measures))?;
+            writeln!(out, "{}\n{}\n", self.what, report::table(self.measures))?;
         }
         let rows = self
             .distributions
@@ -247,33 +277,30 @@ impl Report<'_> {
         };
         print_json(&json)
     }
-}
 
-fn write_files(
-    args: &LogBench,
-    machine: &Machine,
-    distributions: &[(String, Histogram<u64>)],
-) -> Done<()> {
-    if let Some(path) = &args.svg {
-        let plot = Plot {
-            title: "ringbolt bench log".into(),
-            subtitle: machine.to_string(),
-            series: distributions
-                .iter()
-                .map(|(name, histogram)| Series {
-                    name: name.clone(),
-                    histogram,
-                })
-                .collect(),
-        };
-        write_file(path, &plot.render())?;
-    }
-    if let Some(path) = &args.hgrm {
-        for (name, histogram) in distributions {
-            write_file(&named(path, name), &hgrm::render(histogram))?;
+    fn write_files(&self, settings: &Settings) -> Done<()> {
+        if let Some(path) = &settings.svg {
+            let plot = Plot {
+                title: format!("ringbolt bench {}", self.what),
+                subtitle: self.machine.to_string(),
+                series: self
+                    .distributions
+                    .iter()
+                    .map(|(name, histogram)| Series {
+                        name: name.clone(),
+                        histogram,
+                    })
+                    .collect(),
+            };
+            write_file(path, &plot.render())?;
         }
+        if let Some(path) = &settings.hgrm {
+            for (name, histogram) in self.distributions {
+                write_file(&named(path, name), &hgrm::render(histogram))?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// `x.hgrm` and `append call` make `x.append-call.hgrm`.

@@ -2,7 +2,7 @@
 //! has to read: the footers, and the segments that have none.
 
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 
 use crate::bench::append::produce_bytes;
 use crate::bench::context::Bench;
-use crate::bench::probe;
+use crate::bench::probe::{Args, Kind};
 use crate::bench::raw::open_direct;
 use crate::bench::read::{forget, segment_files};
 use crate::bench::report::{Measure, Target, Unit, median};
@@ -41,7 +41,7 @@ pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
         ));
         for (samples, kill) in [(&mut clean, false), (&mut killed, true)] {
             if kill {
-                append_and_kill(bench, &dir, round)?;
+                append_and_kill(bench, Kind::Writer, round)?;
             }
             let files = segment_files(&dir)?;
             forget(&files)?;
@@ -95,7 +95,7 @@ impl Samples {
 }
 
 /// Reads each file's last block, and all of the file where that is no footer.
-fn read_raw(files: &[PathBuf]) -> Done<Duration> {
+pub(crate) fn read_raw(files: &[PathBuf]) -> Done<Duration> {
     const PIECE_BYTES: usize = 1 << 20;
     let begin = Instant::now();
     let read = || -> std::io::Result<()> {
@@ -119,9 +119,9 @@ fn read_raw(files: &[PathBuf]) -> Done<Duration> {
     Ok(begin.elapsed())
 }
 
-/// Has another process append, and kills it in the middle.
-fn append_and_kill(bench: &Bench, dir: &Path, round: usize) -> Done<()> {
-    let args = probe::Args::writer(dir, bench.scale.segment_bytes, bench.backend);
+/// Has another process append in the folder `open`, and kills it in the middle.
+pub(crate) fn append_and_kill(bench: &Bench, kind: Kind, round: usize) -> Done<()> {
+    let args = Args::new(kind, bench, "open", Duration::ZERO);
     let writer = child::start(args.command_line(), Stdio::null())?;
     // Some way into a segment, another one in each round: by what was acknowledged, not by time.
     child::kill_after(writer, 3 + round * 5)?;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ use ringbolt::{From, Log, LogOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
+use crate::bench::context::Bench;
+use crate::bench::store;
 use crate::child;
 use crate::outcome::{Done, Failure, Outcome, print_json};
 
@@ -32,46 +34,28 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
+pub(crate) enum Kind {
     /// Appends until it is killed; prints a line for every MiB that is durable.
     Writer,
     /// Appends and reads for a while, and prints the memory that took.
     Memory,
     /// Appends a little, then nothing, and prints what that costs.
     Idle,
+    /// Appends to the streams of a store until it is killed; prints a line for every MiB that is durable.
+    StoreWriter,
+    /// Makes streams and cursors, and prints the memory that took.
+    StoreMemory,
 }
 
 impl Args {
-    pub(crate) fn writer(dir: &Path, segment_bytes: u64, backend: Backend) -> Self {
-        let (dir, millis) = (dir.to_path_buf(), 0);
+    /// Works in this folder of the bench, for as long.
+    pub(crate) fn new(kind: Kind, bench: &Bench, folder: &str, time: Duration) -> Self {
         Self {
-            kind: Kind::Writer,
-            dir,
-            segment_bytes,
-            backend,
-            millis,
-        }
-    }
-
-    pub(crate) fn memory(dir: &Path, segment_bytes: u64, backend: Backend, time: Duration) -> Self {
-        let (dir, millis) = (dir.to_path_buf(), time.as_millis() as u64);
-        Self {
-            kind: Kind::Memory,
-            dir,
-            segment_bytes,
-            backend,
-            millis,
-        }
-    }
-
-    pub(crate) fn idle(dir: &Path, segment_bytes: u64, backend: Backend, time: Duration) -> Self {
-        let (dir, millis) = (dir.to_path_buf(), time.as_millis() as u64);
-        Self {
-            kind: Kind::Idle,
-            dir,
-            segment_bytes,
-            backend,
-            millis,
+            kind,
+            dir: bench.path(folder),
+            segment_bytes: bench.scale.segment_bytes,
+            backend: bench.backend,
+            millis: time.as_millis() as u64,
         }
     }
 
@@ -115,6 +99,14 @@ pub(crate) fn run(args: &Args) -> Done {
         Kind::Writer => write_for_ever(&options.open_on(&args.backend.engine()?, &args.dir)?),
         Kind::Memory => print(&measure_memory(args, &options, time)?),
         Kind::Idle => print(&measure_idle(args, &options, time)?),
+        Kind::StoreWriter => {
+            let store = store::open_on(&args.backend.engine()?, &args.dir, options)?;
+            store::open::write_for_ever(&store)
+        }
+        Kind::StoreMemory => {
+            let store = store::open_on(&args.backend.engine()?, &args.dir, options)?;
+            print(&store::memory::measure(&store, args.segment_bytes)?)
+        }
     }
 }
 
@@ -190,7 +182,7 @@ fn measure_memory(args: &Args, options: &LogOptions, time: Duration) -> Done<Mem
 }
 
 /// Anonymous and shared memory of this process that is resident.
-fn resident() -> Done<u64> {
+pub(crate) fn resident() -> Done<u64> {
     let path = "/proc/self/status";
     let status = std::fs::read_to_string(path).map_err(Failure::io(format!("reading {path}")))?;
     Ok(["RssAnon:", "RssShmem:"]

@@ -20,7 +20,7 @@ const PAYLOAD: [u8; 1024] = [0x5a; 1024];
 const BATCH_RECORDS: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 const SCATTERED: [u8; 4096] = [0x5a; 4096];
-const SCATTERED_DEPTH: usize = 32;
+pub(crate) const SCATTERED_DEPTH: usize = 32;
 
 pub(crate) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
     let mut measures = sequential(bench)?;
@@ -100,7 +100,7 @@ fn scattered(bench: &mut Bench) -> Done<Vec<Measure>> {
     let cold = positions.partition_point(|position| position.segment() < last);
     let positions = &positions[..cold];
 
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut chance = Chance::new();
     let (mut of_raw, mut of_single) = (Vec::new(), Vec::new());
     let [mut deep, mut single, mut bare] = [(); 3].map(|()| Vec::new());
     let time = bench.scale.pass;
@@ -109,7 +109,7 @@ fn scattered(bench: &mut Bench) -> Done<Vec<Measure>> {
             "scattered reading, round {round} of {}",
             bench.scale.rounds
         ));
-        let raw = raw_rate(&mut raw, &sealed, time, &mut chance)?;
+        let raw = raw_rate(&mut raw, &sealed, SCATTERED.len(), time, &mut chance)?;
         let at_depth = scattered_rate(&log, positions, SCATTERED_DEPTH, time, &mut chance)?;
         let alone = scattered_rate(&log, positions, 1, time, &mut chance)?;
         of_raw.push(at_depth / raw);
@@ -172,14 +172,19 @@ fn scattered_rate(
     Ok(f64::from(records) / begin.elapsed().as_secs_f64())
 }
 
-/// Reads a second, of blocks that are as large as the records.
-fn raw_rate(way: &mut Way, paths: &[PathBuf], time: Duration, chance: &mut Chance) -> Done<f64> {
-    const BYTES: usize = SCATTERED.len();
+/// Reads a second, of `op_bytes` each and aligned to as much, at random.
+pub(crate) fn raw_rate(
+    way: &mut Way,
+    paths: &[PathBuf],
+    op_bytes: usize,
+    time: Duration,
+    chance: &mut Chance,
+) -> Done<f64> {
     let mut read = || {
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
             let (file, _) = open_direct(path, OFlags::empty())?;
-            let blocks = file.metadata()?.len() as usize / BYTES;
+            let blocks = file.metadata()?.len() as usize / op_bytes;
             files.push((file, blocks));
         }
         let begin = Instant::now();
@@ -187,8 +192,8 @@ fn raw_rate(way: &mut Way, paths: &[PathBuf], time: Duration, chance: &mut Chanc
             let file = chance.below(files.len());
             Op {
                 file,
-                offset: (chance.below(files[file].1) * BYTES) as u64,
-                len: BYTES,
+                offset: (chance.below(files[file].1) * op_bytes) as u64,
+                len: op_bytes,
             }
         });
         let ops = ops.take_while(|_| begin.elapsed() < time);
@@ -196,14 +201,18 @@ fn raw_rate(way: &mut Way, paths: &[PathBuf], time: Duration, chance: &mut Chanc
         way.run(&open, Direction::Read, ops)
     };
     let pass = read().map_err(Failure::io("reading the log's files at random"))?;
-    Ok(pass.bytes as f64 / BYTES as f64 / pass.elapsed.as_secs_f64())
+    Ok(pass.bytes as f64 / op_bytes as f64 / pass.elapsed.as_secs_f64())
 }
 
-/// xorshift64.
-struct Chance(u64);
+/// xorshift64: the same in every run.
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -212,7 +221,7 @@ impl Chance {
 }
 
 /// The sealed segments of a log, oldest first: those that nothing happens to any more.
-fn sealed_files(dir: &Path) -> Done<Vec<PathBuf>> {
+pub(crate) fn sealed_files(dir: &Path) -> Done<Vec<PathBuf>> {
     let segments = maintain::inspect(dir)?.segments;
     Ok(segments
         .iter()
@@ -223,13 +232,17 @@ fn sealed_files(dir: &Path) -> Done<Vec<PathBuf>> {
 
 /// The segment files of a log, oldest first, those that are made ahead too.
 pub(crate) fn segment_files(dir: &Path) -> Done<Vec<PathBuf>> {
+    let mut files = files(dir)?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    Ok(files)
+}
+
+/// All files of a directory, by name.
+pub(crate) fn files(dir: &Path) -> Done<Vec<PathBuf>> {
     let failed = || Failure::io(format!("listing {}", dir.display()));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed())? {
-        let path = entry.map_err(failed())?.path();
-        if path.extension().is_some_and(|extension| extension == "seg") {
-            files.push(path);
-        }
+        files.push(entry.map_err(failed())?.path());
     }
     files.sort();
     Ok(files)

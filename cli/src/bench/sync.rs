@@ -13,9 +13,9 @@ use crate::units;
 
 const PAYLOAD: [u8; 128] = [0x5a; 128];
 /// Operations between two changes from the disk to the log and back.
-const BLOCK_OPS: usize = 200;
+pub(crate) const BLOCK_OPS: usize = 200;
 /// Changes in a round.
-const BLOCKS: usize = 4;
+pub(crate) const BLOCKS: usize = 4;
 
 pub(crate) fn run_single(bench: &mut Bench) -> Done<Vec<Measure>> {
     let log = bench
@@ -27,7 +27,7 @@ pub(crate) fn run_single(bench: &mut Bench) -> Done<Vec<Measure>> {
         histogram::nanoseconds(),
     );
     // The first operations find cold caches and a log that has just been made.
-    append_waiting(&log, BLOCK_OPS)?;
+    waiting(BLOCK_OPS, || log.append(&PAYLOAD)?.wait())?;
     for round in 1..=bench.scale.rounds {
         bench.say(format!(
             "one synchronous writer, round {round} of {}",
@@ -36,7 +36,10 @@ pub(crate) fn run_single(bench: &mut Bench) -> Done<Vec<Measure>> {
         let (mut raw, mut ours) = (histogram::nanoseconds(), histogram::nanoseconds());
         for _ in 0..BLOCKS {
             add(&mut raw, &bench.raw.small_writes(BLOCK_OPS)?);
-            add(&mut ours, &append_waiting(&log, BLOCK_OPS)?);
+            add(
+                &mut ours,
+                &waiting(BLOCK_OPS, || log.append(&PAYLOAD)?.wait())?,
+            );
         }
         ratios.push(ours.value_at_quantile(0.5) as f64 / raw.value_at_quantile(0.5) as f64);
         add(&mut all_raw, &raw);
@@ -65,7 +68,7 @@ pub(crate) fn run_writers(bench: &mut Bench) -> Done<Vec<Measure>> {
     let log = bench
         .options()
         .open_on(&bench.engine()?, bench.path("writers"))?;
-    append_waiting(&log, BLOCK_OPS)?;
+    waiting(BLOCK_OPS, || log.append(&PAYLOAD)?.wait())?;
     let pass = bench.scale.pass / 2;
     let (mut of_16, mut of_64, mut tails) = (Vec::new(), Vec::new(), Vec::new());
     let mut rates: [Vec<f64>; 3] = Default::default();
@@ -123,16 +126,19 @@ pub(crate) fn run_writers(bench: &mut Bench) -> Done<Vec<Measure>> {
     ])
 }
 
-fn add(to: &mut Histogram<u64>, more: &Histogram<u64>) {
+pub(crate) fn add(to: &mut Histogram<u64>, more: &Histogram<u64>) {
     to.add(more).expect("histograms of one kind");
 }
 
 /// So many appends, each waited for.
-fn append_waiting(log: &Log, count: usize) -> Done<Histogram<u64>> {
+pub(crate) fn waiting<T>(
+    count: usize,
+    mut append: impl FnMut() -> ringbolt::Result<T>,
+) -> Done<Histogram<u64>> {
     let mut latency = histogram::nanoseconds();
     for _ in 0..count {
         let begin = Instant::now();
-        log.append(&PAYLOAD)?.wait()?;
+        append()?;
         latency.saturating_record(begin.elapsed().as_nanos() as u64);
     }
     Ok(latency)
