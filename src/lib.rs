@@ -28,7 +28,7 @@ pub use log::maintain;
 pub use log::{
     Acknowledged, Batch, BatchIter, Claim, Cold, Durability, Durable, From, Log, LogOptions,
     LogView, Next, NextBatch, Position, Preallocation, ReadMany, ReadOptions, Reader, Record,
-    SealedSegment, SharedRecord, Stats, Ticket, ViewReader, ViewRecord, Visibility,
+    SealedSegment, SegmentPin, SharedRecord, Stats, Ticket, ViewReader, ViewRecord, Visibility,
 };
 
 #[cfg(not(ringbolt_loom))]

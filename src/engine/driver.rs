@@ -107,7 +107,7 @@ impl Driver {
             // work, so that whatever comes after the look shows again.
             self.wait(Some(Duration::ZERO))?;
         }
-        let job_ran = self.runs_jobs && self.shared.jobs.run_one();
+        let job_ran = self.runs_jobs && (self.shared.jobs.run_one() || self.shared.hooks.run_one());
         let busy = self.step()?;
         if busy || job_ran {
             return Ok(Poll::Busy);
@@ -205,7 +205,7 @@ impl Driver {
             work |= client.arm();
         }
         // A job that a client asked for in this round: nobody else runs it.
-        work |= self.runs_jobs && !self.shared.jobs.is_empty();
+        work |= self.runs_jobs && !(self.shared.jobs.is_empty() && self.shared.hooks.is_empty());
         work || self
             .shared
             .arrivals
@@ -259,9 +259,11 @@ impl Drop for Driver {
         }
         self.turn_away();
         self.shared.jobs.close();
+        self.shared.hooks.close();
         if self.runs_jobs {
             // Nobody else will: what they hold, the lock above all, goes.
             self.shared.jobs.discard();
+            self.shared.hooks.discard();
         }
     }
 }

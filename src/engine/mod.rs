@@ -1,9 +1,9 @@
 //! The engine: one thread that drives the disk for many logs.
 //!
 //! An [`Engine`] owns a queue to the disk and the thread that serves it (the *persister*), and a
-//! second thread for slow file work (the *keeper*: making, removing and recycling segments). No
-//! other thread is ever started. With [`EngineBuilder::caller_driven`] neither is: the caller's own
-//! thread calls [`Driver::poll`].
+//! second thread for slow file work (the *keeper*: making, removing and recycling segments). A third is
+//! started for the first log that has a hook of the embedder's, which is called there. With
+//! [`EngineBuilder::caller_driven`] there are none: the caller's own thread calls [`Driver::poll`].
 //!
 //! The engine knows nothing of logs: it serves [`Client`]s.
 
@@ -60,6 +60,10 @@ pub(crate) struct Shared {
     /// Clients on their way to the driver; `None` once the driver is gone.
     pub(crate) arrivals: Mutex<Option<Vec<Box<dyn Client + Send>>>>,
     pub(crate) jobs: Jobs,
+    /// Calls of the embedder's own code, which may be slow.
+    pub(crate) hooks: Jobs,
+    /// The name of the thread that makes them, until it is started; none where the caller does.
+    hooks_thread: Mutex<Option<String>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) stopping: AtomicBool,
     /// On which rung the driver's queue stood at its last turn; there before any handle is.
@@ -103,6 +107,18 @@ impl Engine {
     #[must_use]
     pub fn rung(&self) -> Rung {
         self.0.shared.rung()
+    }
+
+    /// Makes sure that hooks are called.
+    pub(crate) fn start_hooks(&self) -> Result<()> {
+        let shared = &self.0.shared;
+        let mut name = shared.hooks_thread.lock();
+        if let Some(thread) = &*name {
+            let shared = Arc::clone(shared);
+            spawn(thread.clone(), move || shared.hooks.run())?;
+            *name = None;
+        }
+        Ok(())
     }
 
     /// Whether this is a forked child of the process that started the engine.
@@ -152,7 +168,8 @@ impl Drop for Handle {
 }
 
 impl EngineBuilder {
-    /// The name of the persister's thread; the keeper's is the same with `-keeper` behind it.
+    /// The name of the persister's thread; the keeper's is the same with `-keeper` behind it, that of
+    /// hooks with `-hooks`.
     /// The kernel keeps the first 15 bytes. Default: `ringbolt`.
     #[must_use]
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
@@ -229,16 +246,7 @@ impl EngineBuilder {
             let (pin_to, spin) = (self.pin_to, self.spin);
             move || driver::run(shared, pin_to, spin, &sender)
         };
-        let spawn = |name: String, body: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new()
-                .name(name)
-                .spawn(body)
-                .map_err(|error| {
-                    Error::io("starting a thread", error)
-                        .remedy("raise the limit on threads, or drive the engine yourself")
-                })
-        };
-        spawn(self.thread_name.clone(), Box::new(thread))?;
+        spawn(self.thread_name.clone(), thread)?;
         let waker = receiver
             .recv()
             .map_err(|_| Error::new(ErrorKind::Io, "the engine's thread died"))??;
@@ -251,7 +259,8 @@ impl EngineBuilder {
             let shared = Arc::clone(&shared);
             move || shared.jobs.run()
         };
-        spawn(format!("{}-keeper", self.thread_name), Box::new(keeper))?;
+        spawn(format!("{}-keeper", self.thread_name), keeper)?;
+        *shared.hooks_thread.lock() = Some(format!("{}-hooks", self.thread_name));
         Ok(engine)
     }
 
@@ -285,9 +294,19 @@ impl EngineBuilder {
             disk,
             arrivals: Mutex::new(Some(Vec::new())),
             jobs: Jobs::new(),
+            hooks: Jobs::new(),
+            hooks_thread: Mutex::new(None),
             budget: Budget::new(self.memory_bytes),
             stopping: AtomicBool::new(false),
             rung: Mutex::new(None),
         })
     }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name(name).spawn(body);
+    thread.map(drop).map_err(|error| {
+        Error::io("starting a thread", error)
+            .remedy("raise the limit on threads, or drive the engine yourself")
+    })
 }

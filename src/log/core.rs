@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::cuts::Cuts;
 use crate::log::hold::{Absent, Held};
 use crate::log::options::{Durability, LogOptions};
+use crate::log::pin::Pins;
 use crate::log::position::Position;
 use crate::log::read::ReadPool;
 use crate::log::segment::{Header, LogId, TimeIndex};
@@ -64,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) room_waiters: Waiters,
     /// What was cut off since the log was opened.
     pub(crate) cuts: Cuts,
+    /// Segments that must not go yet.
+    pub(crate) pins: Pins,
     failure: OnceLock<Error>,
     /// The persister is through with this log; the lock is free again.
     finished: AtomicBool,
@@ -90,6 +93,8 @@ pub(crate) enum Request {
     Made(crate::log::persist::Made),
     /// An append found the disk full: try again to make a segment.
     Retry,
+    /// A pin has gone that was in a trim's way.
+    Unpinned,
     /// A job that removed segments ended.
     Removed,
     /// A job of who follows the log ended.
@@ -302,6 +307,7 @@ impl Core {
             gate_waiters: Waiters::new(),
             room_waiters: Waiters::new(),
             cuts: Cuts::new(),
+            pins: Pins::new(parts.start),
             failure: OnceLock::new(),
             finished: AtomicBool::new(false),
             full: AtomicBool::new(false),

@@ -15,6 +15,7 @@ mod make;
 mod open;
 mod options;
 mod persist;
+mod pin;
 mod position;
 pub(crate) mod read;
 pub(crate) mod recover;
@@ -35,6 +36,7 @@ use crate::error::{ErrorKind, Result};
 
 pub use append::Claim;
 pub use options::{Durability, LogOptions, Preallocation, SealedSegment};
+pub use pin::SegmentPin;
 pub use position::Position;
 pub use read::{
     Batch, BatchIter, Cold, From, Next, NextBatch, ReadMany, ReadOptions, Reader, Record,
@@ -494,13 +496,39 @@ impl Log {
     }
 
     /// Drops everything before `position`, which must be on disk already, and waits until that is
-    /// durable. Space is freed by whole segments. Returns where the log now begins.
+    /// durable. Space is freed by whole segments. Returns where the log now begins, which is before
+    /// `position` where a [pin](Log::pin_segment) is in the way.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] beyond what is on disk, or what made the log fail or close.
     pub fn trim(&self, position: Position) -> Result<Position> {
         self.ask(|reply| Request::Trim(position, reply))
+    }
+
+    /// The segments that nothing is written to any more, oldest first.
+    #[must_use]
+    pub fn sealed_segments(&self) -> Vec<SealedSegment> {
+        let core = self.core();
+        let segments = core.segments.read();
+        let sealed = |segment| SealedSegment::of(&core.path, segment);
+        segments
+            .list
+            .iter()
+            .filter_map(|segment| sealed(segment))
+            .collect()
+    }
+
+    /// Keeps the segment with this ordinal, which is the first half of its positions, and all behind it,
+    /// for as long as the pin lives: a trim goes no further, and on by itself when the pin has gone.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Trimmed`] for one that is gone, or about to go: the error says where the log begins;
+    /// [`ErrorKind::Invalid`] for one that is not there yet.
+    pub fn pin_segment(&self, ordinal: u64) -> Result<SegmentPin> {
+        self.check_fork()?;
+        SegmentPin::of(self.core(), Some(ordinal))
     }
 
     /// Cuts off everything from `position` on, durably: it never comes back. Appends wait
@@ -610,12 +638,20 @@ impl Log {
     pub fn stats(&self) -> Stats {
         let core = self.core();
         let counters = &core.counters;
+        // Never asked for while the segments are held: who pins has them the other way round.
+        let (pins, asked) = (core.pins.len(), core.pins.asked().segment());
         let segments = core.segments.read();
         let images = segments
             .list
             .iter()
             .filter(|s| s.image.lock().is_some())
             .count();
+        let pinned = core.start().segment()..asked;
+        let pinned = segments
+            .list
+            .iter()
+            .filter(|s| pinned.contains(&s.ordinal()));
+        let pinned_bytes = pinned.map(|s| s.header.segment_bytes).sum();
         let stuck = counters.stuck_since_ns.load(Relaxed);
         let oldest_claim = (stuck != 0).then(|| {
             Duration::from_nanos(
@@ -643,6 +679,8 @@ impl Log {
             oldest_claim,
             segments: segments.list.len(),
             images,
+            pins,
+            pinned_bytes,
             access: core.access.clone(),
             rung: self.0.engine.rung(),
         }

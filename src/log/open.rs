@@ -58,6 +58,9 @@ fn attempt(
             .at_path(path)
             .remedy("make an engine in the process that uses it"));
     }
+    if options.on_seal.is_some() {
+        engine.start_hooks()?;
+    }
     let disk = engine.disk();
     let purpose = if options.create {
         Purpose::Make

@@ -1,15 +1,16 @@
 //! How a log is opened, and which of it is kept in the log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
+use crate::log::core::Segment;
 use crate::log::position::Position;
 use crate::log::read::Visibility;
-use crate::log::segment::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::log::segment::{self, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::log::tail::SLOTS;
 
 /// When a ticket is done.
@@ -38,20 +39,49 @@ pub enum Preallocation {
     Unwritten,
 }
 
-/// What the hook gets when a segment was sealed.
+/// A segment that nothing is written to any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SealedSegment {
     /// The segment's ordinal.
     pub ordinal: u64,
-    /// Where it begins and where the next one goes on.
+    /// Its file.
+    pub path: PathBuf,
+    /// The file's length in bytes.
+    pub file_bytes: u64,
+    /// Where its records begin and end.
     pub positions: std::ops::Range<Position>,
     /// Records in it.
     pub records: u64,
     /// Bytes of their payloads.
     pub payload_bytes: u64,
+    /// When its first checkpoint was written that is still known.
+    pub first_time: SystemTime,
     /// When its last checkpoint was written.
     pub time: SystemTime,
+}
+
+impl SealedSegment {
+    /// A segment of the log in `dir`, once its end is known.
+    pub(crate) fn of(dir: &Path, segment: &Segment) -> Option<Self> {
+        let end = segment.end_bytes().filter(|_| segment.is_sealed())?;
+        let summary = segment.summary.lock();
+        let times = summary.times.entries();
+        let newest = summary.times.newest_unix_ns();
+        let newest = newest.unwrap_or(segment.header.created_unix_ns);
+        let first = times.first().map_or(newest, |entry| entry.time_unix_ns);
+        let time = |unix_ns| SystemTime::UNIX_EPOCH + Duration::from_nanos(unix_ns);
+        Some(Self {
+            ordinal: segment.ordinal(),
+            path: dir.join(segment::file_name(segment.ordinal())),
+            file_bytes: segment.header.segment_bytes,
+            positions: segment.first()..Position::new(segment.ordinal(), end),
+            records: summary.records,
+            payload_bytes: summary.payload_bytes,
+            first_time: time(first),
+            time: time(newest),
+        })
+    }
 }
 
 /// Fewer images than this, and appends would wait for the disk at each segment's end.
@@ -258,7 +288,11 @@ impl LogOptions {
         self
     }
 
-    /// Calls `hook` when a segment was sealed, on the engine's thread: it must not block.
+    /// Calls `hook` for each segment that was sealed, in order, on a thread of the engine's that does
+    /// nothing else (where the caller [drives](crate::Driver) it, on the caller's): the log does not wait
+    /// for it, nor does closing, and a panic in it is contained. What was sealed just before a crash, or
+    /// before the process ended, may not be told: [`Log::sealed_segments`] has it after the next opening.
+    /// [`Log::pin_segment`] keeps a segment for longer.
     #[must_use]
     pub fn on_seal(mut self, hook: impl Fn(&SealedSegment) + Send + Sync + 'static) -> Self {
         self.on_seal = Some(Arc::new(hook));

@@ -93,6 +93,10 @@ pub struct Stats {
     pub segments: usize,
     /// Segments in memory.
     pub images: usize,
+    /// Segments that are [pinned](crate::SegmentPin).
+    pub pins: usize,
+    /// Bytes of the segments that are kept for pins alone.
+    pub pinned_bytes: u64,
     /// How this log's files are written, and why not in the best way.
     pub access: Access,
     /// What carries the writes, and why not the best; see [`Engine::rung`](crate::Engine::rung).

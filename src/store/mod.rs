@@ -28,6 +28,7 @@ mod options;
 mod pass;
 mod read;
 mod record;
+mod segments;
 mod shared;
 mod snapshot;
 mod space;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::LogOptions;
+use crate::log::{LogOptions, SealedSegment};
 use crate::store::Store;
 use crate::store::config::{OPAQUE_BYTES_MAX, StreamConfig};
 
@@ -60,6 +60,13 @@ impl StoreOptions {
     #[must_use]
     pub fn log(mut self, options: LogOptions) -> Self {
         self.log = options;
+        self
+    }
+
+    /// Calls `hook` for each segment of the store's log that was sealed; see [`LogOptions::on_seal`].
+    #[must_use]
+    pub fn on_seal(mut self, hook: impl Fn(&SealedSegment) + Send + Sync + 'static) -> Self {
+        self.log = self.log.on_seal(hook);
         self
     }
 

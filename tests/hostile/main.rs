@@ -18,6 +18,7 @@ mod filling;
 mod lifecycle;
 mod meddler;
 mod opening;
+mod pins;
 mod producers;
 mod readers;
 mod space;

@@ -103,10 +103,11 @@ impl Persist {
 
     pub(super) fn shut_for_truncate(&mut self, cut: Cut, reply: Reply) {
         // The start may lie within the frame, at the batch's first record.
-        if cut.record < self.start.wanted() {
+        let start = self.core.pins.asked();
+        if cut.record < start {
             let error = Error::new(ErrorKind::Trimmed, "a log cannot be cut before its start");
             return reply.send(Err(error
-                .at_position(self.start.wanted())
+                .at_position(start)
                 .remedy("cut it at the position given, or behind")));
         }
         let tail = self.core.tail.freeze();

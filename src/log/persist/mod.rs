@@ -295,6 +295,7 @@ impl Persist {
                 Request::Trim(position, reply) => self.trim(position, Some(reply)),
                 Request::Truncate(cut, reply) => self.shut_for_truncate(cut, reply),
                 Request::Retry => self.retry_make(),
+                Request::Unpinned => self.move_start(Position::MIN),
                 Request::Made(made) => {
                     self.jobs -= 1;
                     if !self.is_over() {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::disk::{Queue, Region, Write};
 use crate::engine::Token;
@@ -162,19 +162,12 @@ impl Persist {
         live.footer = FooterState::Sealed;
         live.segment.summary.lock().clone_from(&live.summary);
         live.segment.set_sealed();
-        let sealed = SealedSegment {
-            ordinal: live.segment.ordinal(),
-            positions: live.position(self.first)..live.position(self.end),
-            records: live.summary.records,
-            payload_bytes: live.summary.payload_bytes,
-            time: SystemTime::UNIX_EPOCH + Duration::from_nanos(self.last_time_unix_ns),
-        };
         #[cfg(feature = "tracing")]
-        tracing::info!(path = %self.core.path.display(), ordinal = sealed.ordinal, "segment sealed");
-        if let Some(hook) = &self.core.options.on_seal {
-            // The embedder's code: its panic must not end the thread that persists.
-            let call = std::panic::AssertUnwindSafe(|| hook(&sealed));
-            let _ = std::panic::catch_unwind(call);
+        tracing::info!(path = %self.core.path.display(), ordinal = live.segment.ordinal(), "segment sealed");
+        if let Some(hook) = self.core.options.on_seal.clone() {
+            if let Some(sealed) = SealedSegment::of(&self.core.path, &live.segment) {
+                self.shared.hooks.push(move || hook(&sealed));
+            }
         }
     }
 
@@ -193,15 +186,20 @@ impl Persist {
         }
         self.move_start(position);
         if let Some(reply) = reply {
+            let position = position.min(self.start.wanted);
             self.start.replies.push((position, reply));
         }
     }
 
-    fn move_start(&mut self, position: Position) {
-        if position > self.start.wanted {
-            self.start.wanted = position;
-            self.core.set_start(position);
-        }
+    /// Moves the start to `position`, or as far as pins let it.
+    pub(super) fn move_start(&mut self, position: Position) {
+        let core = Arc::clone(&self.core);
+        core.pins.ask(position, self.first, |to| {
+            if to > self.start.wanted {
+                self.start.wanted = to;
+                core.set_start(to);
+            }
+        });
         self.progressed = true;
     }
 
@@ -269,7 +267,8 @@ impl Persist {
             return;
         }
         let now = self.disk.now_unix_ns();
-        let mut start = self.start.wanted;
+        let asked = self.core.pins.asked();
+        let mut start = asked;
         {
             let segments = self.core.segments.read();
             let mut bytes: u64 = segments
@@ -288,7 +287,7 @@ impl Persist {
                 start = start.max(next.first());
             }
         }
-        if start > self.start.wanted {
+        if start > asked {
             self.move_start(start);
         }
     }
@@ -302,9 +301,10 @@ impl Persist {
     /// When retention by age has something to do next.
     pub(super) fn retention_deadline_ns(&self) -> Option<u64> {
         let age = self.core.options.retain_age?;
+        let asked = self.core.pins.asked();
         let segments = self.core.segments.read();
         let (oldest, _) = droppable(&segments)
-            .find(|(_, next)| next.first() > self.start.wanted)
+            .find(|(_, next)| next.first() > asked)
             .filter(|_| self.shut.tail().is_none())?;
         let left = expires(oldest, age).saturating_sub(self.disk.now_unix_ns());
         Some(self.disk.now_monotonic_ns().saturating_add(left))
