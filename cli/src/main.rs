@@ -1,4 +1,4 @@
-//! The `ringbolt` command: append to, read, inspect, verify, repair and measure Ringbolt logs.
+//! The `ringbolt` command: append to, read, inspect, verify, repair, copy and measure Ringbolt logs.
 #![deny(unsafe_code)]
 
 mod backend;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Durable logs on disk: append, read, inspect, verify, repair, measure.
+/// Durable logs on disk: append, read, inspect, verify, repair, copy, measure.
 ///
 /// Exit codes: 0 good, 1 damage found, 2 wrong usage or an input/output error; 130 when `demo` or
 /// `bench` was interrupted, after tidying up.
@@ -36,6 +36,11 @@ enum Command {
     Inspect(commands::inspect::Args),
     Verify(commands::verify::Args),
     Repair(commands::repair::Args),
+    Backup(commands::copy::Args),
+    /// Make a store of a backup, which is not changed: a copy, too, with an identity of its own.
+    ///
+    /// Every checksum is checked on the way; exit code 1 when damage was found.
+    Restore(commands::copy::Args),
     Bench(bench::Args),
 }
 
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Repair(args) => commands::repair::run(&args),
+        Command::Backup(args) | Command::Restore(args) => commands::copy::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     outcome::exit_code(done)

@@ -58,7 +58,7 @@ pub(crate) struct Anchor {
 }
 
 impl Anchor {
-    fn of(header: &Header, end_bytes: u64) -> Self {
+    pub(crate) fn of(header: &Header, end_bytes: u64) -> Self {
         Self {
             log_id: header.log_id,
             ordinal: header.ordinal,

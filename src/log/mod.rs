@@ -4,6 +4,8 @@
 //! [`read`], `recover`, `make` (segments ahead and behind), `hold` (files, while they are read).
 
 pub(crate) mod append;
+#[cfg(not(ringbolt_loom))]
+pub(crate) mod copy;
 pub(crate) mod core;
 mod cuts;
 #[cfg_attr(ringbolt_loom, allow(dead_code))] // no model follows a log
@@ -156,6 +158,44 @@ impl Log {
     pub(crate) fn anchor(&self, ordinal: u64) -> Option<follow::Anchor> {
         let anchors = follow::anchors(self.core());
         anchors.into_iter().find(|anchor| anchor.ordinal == ordinal)
+    }
+
+    /// What tells the segments from `first` on whose end is known.
+    #[cfg(not(ringbolt_loom))]
+    pub(crate) fn anchors(&self, first: u64) -> Vec<follow::Anchor> {
+        let mut anchors = follow::anchors(self.core());
+        anchors.retain(|anchor| anchor.ordinal >= first);
+        anchors
+    }
+
+    /// What tells the segments from `first` on up to `end`, where the last one of them then ends.
+    #[cfg(not(ringbolt_loom))]
+    pub(crate) fn anchors_before(&self, end: Position, first: u64) -> Vec<follow::Anchor> {
+        let segments = self.core().segments.read();
+        let wanted = segments
+            .list
+            .iter()
+            .filter(|s| (first..=end.segment()).contains(&s.ordinal()));
+        let anchor = |segment: &Arc<core::Segment>| {
+            let header = &segment.header;
+            let end = Some(end).filter(|end| end.segment() == header.ordinal);
+            let end = end.map(Position::offset_bytes).or(segment.end_bytes());
+            follow::Anchor::of(header, end.unwrap_or(header.frames().end))
+        };
+        wanted.map(anchor).collect()
+    }
+
+    /// Where its files are made.
+    #[cfg(not(ringbolt_loom))]
+    pub(crate) fn disk(&self) -> &Arc<dyn crate::disk::Disk> {
+        self.0.engine.disk()
+    }
+
+    /// Pins the log's first segment.
+    #[cfg(not(ringbolt_loom))]
+    pub(crate) fn pin_first(&self) -> Result<SegmentPin> {
+        self.check_open()?;
+        SegmentPin::of(self.core(), None)
     }
 
     fn core(&self) -> &Arc<core::Core> {
@@ -454,6 +494,16 @@ impl Log {
         self.durable().reached(self.end()).await
     }
 
+    /// Whether the log is open.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_failure()?;
+        let core = self.core();
+        if core.is_finished() {
+            return Err(core.closed_error());
+        }
+        Ok(())
+    }
+
     /// A log that failed says so, even where nothing is left to be brought to disk.
     fn check_failure(&self) -> Result<()> {
         self.check_fork()?;
@@ -525,9 +575,9 @@ impl Log {
     /// # Errors
     ///
     /// [`ErrorKind::Trimmed`] for one that is gone, or about to go: the error says where the log begins;
-    /// [`ErrorKind::Invalid`] for one that is not there yet.
+    /// [`ErrorKind::Invalid`] for one that is not there yet; what made the log fail or close.
     pub fn pin_segment(&self, ordinal: u64) -> Result<SegmentPin> {
-        self.check_fork()?;
+        self.check_open()?;
         SegmentPin::of(self.core(), Some(ordinal))
     }
 

@@ -15,6 +15,7 @@
 //! and `batch` what goes in, `ticket` what comes of it, `read` what comes out.
 
 mod acks;
+mod backup;
 mod batch;
 mod bytes;
 mod compact;
@@ -46,6 +47,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{self, FEATURE_STORE, Log, Position, STORE_RULES_SHIFT, Stats, Ticket};
 
+pub use backup::{StoreCopy, copy, copy_with};
 pub use batch::Batch;
 pub use options::{StoreOptions, StreamOptions};
 pub use read::{ReadFrom, StreamReadOptions, StreamReader};

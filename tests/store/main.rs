@@ -1,5 +1,6 @@
 //! The store, from outside.
 
+mod backup;
 mod basics;
 mod batches;
 mod crash;

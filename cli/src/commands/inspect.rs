@@ -127,7 +127,7 @@ fn state(state: &SegmentState) -> (&'static str, Option<&str>) {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -5,6 +5,8 @@
 //! needs the log for itself.
 
 mod inspect;
+#[cfg(not(ringbolt_loom))]
+mod members;
 pub mod repair;
 mod verify;
 
@@ -17,6 +19,9 @@ use std::time::{Duration, SystemTime};
 
 use crate::disk::{Dir, Disk, Real};
 use crate::error::{Error, ErrorKind, Result};
+
+#[cfg(not(ringbolt_loom))]
+pub(crate) use members::segments_of;
 
 pub use inspect::{Inspection, SegmentInfo, SegmentState, inspect_with};
 pub use verify::{Damage, Progress, Verification, verify_with};

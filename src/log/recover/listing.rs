@@ -7,19 +7,22 @@
 //! | `spare-*.free` | an emptied segment that waits for reuse; its content means nothing |
 //! | `making-*.tmp` | a file that is being made; left over from a crash, it means nothing |
 //! | `*.idx`, `*.snap` | what a store keeps of a segment |
+//! | `ringbolt.copy` | a copy is being made here, or was interrupted |
 //! | `ringbolt.repair` | a repair is under way, or was interrupted |
 //! | `quarantine/` | what a repair could not keep; never looked at |
 
 use std::collections::BTreeMap;
 
 use crate::disk::{Dir, DirEntry, PathKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::segment;
 
 /// The file that a writer locks.
 pub(crate) const LOCK_NAME: &str = "ringbolt.lock";
 /// The mark of a repair that is not complete.
 pub(crate) const REPAIR_NAME: &str = "ringbolt.repair";
+/// The mark of a copy that is not complete.
+pub(crate) const COPY_NAME: &str = "ringbolt.copy";
 /// The folder of what a repair could not keep.
 pub(crate) const QUARANTINE_NAME: &str = "quarantine";
 
@@ -37,6 +40,9 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotALog`] for a copy that is not complete, [`ErrorKind::Io`].
     pub(crate) fn read(dir: &dyn Dir) -> Result<Self> {
         let mut entries = dir
             .list()
@@ -57,6 +63,8 @@ impl Listing {
                 // A store's, which reads it itself.
             } else if name == LOCK_NAME {
                 listing.lock = true;
+            } else if name == COPY_NAME {
+                return Err(unfinished_copy(dir));
             } else if name == REPAIR_NAME {
                 listing.repairing = true;
             } else if name != QUARANTINE_NAME {
@@ -70,6 +78,16 @@ impl Listing {
     pub(crate) fn ordinal_max(&self) -> u64 {
         self.segments.keys().next_back().copied().unwrap_or(0)
     }
+}
+
+/// Half a copy is no log: it may look like one.
+pub(crate) fn unfinished_copy(dir: &dyn Dir) -> Error {
+    Error::new(
+        ErrorKind::NotALog,
+        "a copy that was interrupted, or is still being made",
+    )
+    .at_path(dir.path().join(COPY_NAME))
+    .remedy("if nobody makes it, remove the directory and copy again")
 }
 
 /// Whether a file of this name is what a store keeps of a segment.
