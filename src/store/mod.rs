@@ -38,6 +38,7 @@ mod stream;
 mod submit;
 mod ticket;
 mod ticks;
+mod wait;
 
 use std::path::Path;
 use std::sync::Arc;

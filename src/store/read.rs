@@ -13,6 +13,7 @@ use crate::store::record::StreamRecord;
 use crate::store::shared::Watching;
 use crate::store::state::places::Located;
 use crate::store::stream::Stream;
+use crate::store::wait::Available;
 use crate::sync::park::Parker;
 use crate::time::unix_ns;
 
@@ -454,10 +455,7 @@ impl StreamReader {
         if let Some(wanted) = self.wanted {
             return store.log.durable().reached(wanted).await.map(|_| ());
         }
-        let mut watched = Watched {
-            store: &store,
-            key: None,
-        };
+        let mut watched = Watched::new(&store);
         std::future::poll_fn(|cx| {
             watched.again(self.stream.id(), cx.waker().clone());
             match self.peek() {
@@ -466,6 +464,30 @@ impl StreamReader {
             }
         })
         .await
+    }
+
+    pub(crate) fn store(&self) -> Arc<Inner> {
+        Arc::clone(self.stream.store())
+    }
+
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What must be on disk before there is another record to see.
+    pub(crate) fn wanted(&self) -> Option<Position> {
+        self.wanted
+    }
+
+    /// What can be taken without waiting.
+    pub(crate) fn available(&mut self) -> Result<Available> {
+        self.peek()?;
+        let ahead = self.records.iter().map(|record| record.payload().len());
+        let places = self.places.iter().map(|place| place.bytes as usize);
+        Ok(Available {
+            bytes: ahead.chain(places).sum(),
+            is_enough: self.error.is_some() || self.places.len() == PLACES,
+        })
     }
 
     /// Whether there may be something to see, or to be told.
@@ -483,13 +505,17 @@ impl StreamReader {
 }
 
 /// A place among those who wait for a stream, given back in any case.
-struct Watched<'a> {
+pub(crate) struct Watched<'a> {
     store: &'a Inner,
     key: Option<Watching>,
 }
 
-impl Watched<'_> {
-    fn again(&mut self, id: StreamId, waker: Waker) {
+impl<'a> Watched<'a> {
+    pub(crate) fn new(store: &'a Inner) -> Self {
+        Self { store, key: None }
+    }
+
+    pub(crate) fn again(&mut self, id: StreamId, waker: Waker) {
         self.give_back();
         self.key = Some(self.store.shared.watch(id, waker));
     }

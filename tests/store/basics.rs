@@ -1,8 +1,10 @@
 //! Streams: made, appended to, read, trimmed, cut, deleted, and all of it again after opening.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ringbolt::store::{Headers, NewRecord, ReadFrom, StreamOptions, StreamReadOptions};
+use ringbolt::store::{
+    Headers, NewRecord, ReadFrom, Stream, StreamOptions, StreamReadOptions, StreamReader,
+};
 use ringbolt::{Engine, ErrorKind, LogOptions, Visibility};
 
 use crate::support::{DIR, Rig, all, open, options, rest};
@@ -351,4 +353,55 @@ fn a_closed_store_says_so() {
     );
     // What is there can still be read.
     assert_eq!(all(&stream), [(0, b"last".to_vec())]);
+}
+
+#[test]
+fn many_streams_are_waited_for_until_they_have_enough_together() {
+    let rig = Rig::new();
+    let streams: Vec<_> = ["a", "b", "c"].map(|name| rig.stream(name)).into();
+    let options = StreamReadOptions::new();
+    let gated = options.clone().visibility(Visibility::Gated);
+    let committed = options.clone().visibility(Visibility::Committed);
+    let open = |(stream, options): (&Stream, &StreamReadOptions)| {
+        stream.reader_with(ReadFrom::Earliest, options).unwrap()
+    };
+    let mut readers: Vec<_> = streams
+        .iter()
+        .zip([&options, &gated, &committed])
+        .map(open)
+        .collect();
+    let past = Instant::now();
+    let far = past + Duration::from_secs(600);
+    let wait = StreamReader::wait_many;
+    assert_eq!(wait(&mut readers, 1, past).unwrap(), 0);
+    assert_eq!(wait(&mut readers, 0, far).unwrap(), 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..30 {
+                drop(streams[n % 3].append(&[7; 100]).unwrap());
+            }
+            // Until then b shows nothing, and there is not enough.
+            streams[1].set_gate(5);
+        });
+        assert_eq!(wait(&mut readers, 2_500, far).unwrap(), 2_500);
+    });
+    let taken: Vec<_> = readers
+        .iter_mut()
+        .map(|reader| reader.try_next_batch(100, usize::MAX).unwrap().len())
+        .collect();
+    assert_eq!(taken, [10, 5, 10]);
+    // A stream that goes has something to tell.
+    std::thread::scope(|scope| {
+        scope.spawn(|| streams[0].delete().unwrap().wait().unwrap());
+        assert_eq!(wait(&mut readers, 1_000, far).unwrap(), 0);
+    });
+    let error = readers[0].try_next().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoStream);
+    // And so has the end of all.
+    readers.remove(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| rig.store.close().unwrap());
+        let error = wait(&mut readers, 1_000, far).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed);
+    });
 }
