@@ -53,6 +53,8 @@ pub use watch::Durable;
 pub(crate) use position::UNIT_BYTES;
 #[cfg(not(ringbolt_loom))]
 pub(crate) use segment::{FEATURE_STORE, STORE_RULES_SHIFT};
+#[cfg(not(ringbolt_loom))]
+pub(crate) use view::{Changes, Lookup, ViewFollow};
 
 use self::core::{Cut, Reply, Request};
 use crate::sync::atomic::Ordering::Relaxed;

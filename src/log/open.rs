@@ -146,7 +146,7 @@ fn attempt(
 }
 
 /// A store's log is not opened as a bare one, nor the other way round.
-fn check_features(found: u64, wanted: u64) -> Result<()> {
+pub(super) fn check_features(found: u64, wanted: u64) -> Result<()> {
     if found == wanted {
         return Ok(());
     }

@@ -12,9 +12,11 @@
 //! ```
 //!
 //! The rooms: `entry` is what lies in the log, `state` the pass's rules, `pass` who runs them, `stream`
-//! and `batch` what goes in, `ticket` what comes of it, `read` what comes out.
+//! and `batch` what goes in, `ticket` what comes of it, `read` what comes out, `view` what another process
+//! sees.
 
 mod acks;
+mod ahead;
 mod backup;
 mod batch;
 mod bytes;
@@ -23,6 +25,7 @@ mod config;
 mod entry;
 mod evidence;
 mod id;
+mod info;
 mod moving;
 mod name;
 mod options;
@@ -38,6 +41,7 @@ mod stream;
 mod submit;
 mod ticket;
 mod ticks;
+mod view;
 mod wait;
 
 use std::path::Path;
@@ -50,21 +54,24 @@ use crate::log::{self, FEATURE_STORE, Log, Position, STORE_RULES_SHIFT, Stats, T
 
 pub use backup::{StoreCopy, copy, copy_with};
 pub use batch::Batch;
+pub use info::{CursorInfo, StreamInfo};
 pub use options::{StoreOptions, StreamOptions};
 pub use read::{ReadFrom, StreamReadOptions, StreamReader};
 pub use record::{Headers, NewRecord, Producer, StreamRecord};
-pub use stream::{CursorInfo, Stream, StreamInfo};
+pub use stream::Stream;
 pub use ticket::{Appended, Committed, StoreTicket};
+pub use view::{StoreView, ViewReader};
 
 use entry::{Entry, Kind};
-use evidence::What;
 use id::StreamId;
 use pass::Pass;
 use shared::Shared;
-use state::places::SegmentIndex;
 use state::{Known, Missing, PASS_VERSION, State};
 use submit::Patience;
 use ticket::{Answer, Asks};
+
+/// The features of a store's log.
+const FEATURES: u64 = FEATURE_STORE | (PASS_VERSION as u64) << STORE_RULES_SHIFT;
 
 /// A handle to an open store; cheap to clone, to be used from any thread.
 ///
@@ -131,7 +138,7 @@ impl Store {
     fn open_with(engine: &Engine, dir: &Path, options: &StoreOptions) -> Result<Self> {
         let shared = Shared::new();
         let mut log_options = options.log.clone();
-        log_options.features = FEATURE_STORE | u64::from(PASS_VERSION) << STORE_RULES_SHIFT;
+        log_options.features = FEATURES;
         let pass = Pass::new(
             Arc::clone(&shared),
             log_options.segment_bytes,
@@ -195,11 +202,7 @@ impl Store {
     /// Up to `max` streams whose names begin with `prefix`, in order, the first behind `after`.
     #[must_use]
     pub fn streams(&self, prefix: &str, after: Option<&str>, max: usize) -> Vec<StreamInfo> {
-        let state = self.0.shared.state.read();
-        let names = state.names(prefix, after).take(max);
-        names
-            .filter_map(|(_, id)| state.stream(id).map(stream::stream_info))
-            .collect()
+        self.0.shared.streams(prefix, after, max)
     }
 
     /// How many streams there are.
@@ -275,20 +278,13 @@ impl Store {
     /// goes over all streams.
     #[must_use]
     pub fn cursors(&self, group: &str) -> Vec<(String, CursorInfo)> {
-        let state = self.0.shared.state.read();
-        let names = state.names("", None);
-        let of_group = |(name, id): (&Arc<str>, StreamId)| {
-            let cursor = stream::cursor_of(state.stream(id)?, group)?;
-            Some((name.to_string(), cursor))
-        };
-        names.filter_map(of_group).collect()
+        self.0.shared.cursors(group)
     }
 
     /// A key of the table, as it is applied.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<KeyValue> {
-        let state = self.0.shared.state.read();
-        state.table.get(key).map(|value| key_value(key, value))
+        self.0.shared.get(key)
     }
 
     /// Sets a key of the table. The ticket gives its version.
@@ -327,9 +323,7 @@ impl Store {
     /// they are at one place of the log.
     #[must_use]
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Vec<KeyValue> {
-        let state = self.0.shared.state.read();
-        let keys = state.table.scan(prefix, after).take(max);
-        keys.map(|(key, value)| key_value(key, value)).collect()
+        self.0.shared.scan(prefix, after, max)
     }
 
     /// Waits until everything that was accepted before this call is applied and durable.
@@ -377,29 +371,7 @@ impl Store {
     #[doc(hidden)]
     pub fn fingerprint(&self) -> Result<(Position, String)> {
         self.0.look(|state, known| {
-            let mut places = Vec::new();
-            for (id, stream) in state.streams() {
-                let mut at = stream.start;
-                while at < stream.next {
-                    at = state.locate(
-                        stream,
-                        id,
-                        at,
-                        usize::MAX - places.len(),
-                        known,
-                        &mut places,
-                    )?;
-                }
-            }
-            let mut copy = state.clone();
-            // A segment that is full may have been left already, or not yet; and its index be in memory,
-            // or not any more.
-            copy.leave();
-            copy.forget_indexes();
-            Ok(Ok((
-                self.0.shared.applied(),
-                format!("{copy:#?}\n{places:#?}"),
-            )))
+            fingerprint(state, known).map(|text| Ok((self.0.shared.applied(), text)))
         })
     }
 
@@ -477,33 +449,10 @@ impl Inner {
     /// Looks at the state, with indexes brought from disk as they are needed.
     pub(crate) fn look<T>(
         &self,
-        mut look: impl FnMut(&State, &Known) -> Result<Result<T>, Missing>,
+        look: impl FnMut(&State, &Known) -> Result<Result<T>, Missing>,
     ) -> Result<T> {
-        loop {
-            let missing = {
-                let state = self.shared.state.read();
-                let known = |segment| self.shared.known_index(segment);
-                match look(&state, &known) {
-                    Ok(found) => return found,
-                    Err(missing) => missing,
-                }
-            };
-            self.load_index(missing.0)?;
-        }
-    }
-
-    /// Brings the index of a segment from disk.
-    fn load_index(&self, segment: u64) -> Result<()> {
-        let dir = self.log.dir();
-        let anchor = self.log.anchor(segment);
-        let bytes = match &anchor {
-            Some(anchor) => evidence::read(dir, What::Index, anchor)?,
-            None => None,
-        };
-        let index = bytes.and_then(|bytes| SegmentIndex::read(segment, &bytes));
-        let index = index.ok_or_else(|| evidence::missing(dir, segment))?;
-        self.shared.keep_index(index);
-        Ok(())
+        let anchor = |segment| self.log.anchor(segment);
+        self.shared.look(self.log.dir(), anchor, look)
     }
 
     /// The error of whoever waits for what will never come.
@@ -515,19 +464,30 @@ impl Inner {
     }
 }
 
+/// All that the pass has derived, as text.
+#[cfg(any(test, feature = "sim"))]
+fn fingerprint(state: &State, known: &Known) -> Result<String, Missing> {
+    let mut places = Vec::new();
+    for (id, stream) in state.streams() {
+        let mut at = stream.start;
+        while at < stream.next {
+            let max = usize::MAX - places.len();
+            at = state.locate(stream, id, at, max, known, &mut places)?;
+        }
+    }
+    let mut copy = state.clone();
+    // A segment that is full may have been left already, or not yet; and its index be in memory, or not any
+    // more.
+    copy.leave();
+    copy.forget_indexes();
+    Ok(format!("{copy:#?}\n{places:#?}"))
+}
+
 fn check_batch(batch: &Batch) -> Result<()> {
     if batch.is_empty() {
         return Err(Error::new(ErrorKind::Invalid, "a batch without items"));
     }
     Ok(())
-}
-
-fn key_value(key: &[u8], value: &state::table::Value) -> KeyValue {
-    KeyValue {
-        key: key.to_vec(),
-        value: Arc::clone(&value.bytes),
-        version: value.version,
-    }
 }
 
 impl std::fmt::Debug for Store {

@@ -84,6 +84,7 @@ enum Asked {
 }
 
 impl Pass {
+    /// `segment_bytes` is 0 for a store that is only looked at.
     pub(crate) fn new(shared: Arc<Shared>, segment_bytes: u64, step_ns: u64) -> Self {
         Self {
             shared,

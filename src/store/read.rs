@@ -1,6 +1,5 @@
 //! Reading a stream: where its records lie is copied from the state, a few at a time; the log has them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,17 +7,19 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Position, ReadOptions, UNIT_BYTES, Visibility};
 use crate::store::Inner;
+use crate::store::ahead::{Ahead, ReadAhead};
 use crate::store::id::StreamId;
 use crate::store::record::StreamRecord;
 use crate::store::shared::Watching;
 use crate::store::state::places::Located;
+use crate::store::state::stream::StreamState;
 use crate::store::stream::Stream;
 use crate::store::wait::Available;
 use crate::sync::park::Parker;
 use crate::time::unix_ns;
 
 /// So many places are copied at a time.
-const PLACES: usize = 256;
+pub(crate) const PLACES: usize = 256;
 
 /// Where reading a stream begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,12 +104,7 @@ pub struct StreamReader {
     options: StreamReadOptions,
     /// The next record's offset, or one before it.
     offset: u64,
-    /// Of the stream when it was last looked at.
-    incarnation: u64,
-    /// What was read ahead.
-    records: VecDeque<StreamRecord>,
-    /// An error that comes behind what was read ahead.
-    error: Option<Error>,
+    ahead: Ahead,
     /// Kept for its memory.
     places: Vec<Located>,
     /// What must be on disk before there is another record to see.
@@ -125,32 +121,13 @@ impl StreamReader {
         let Some(found) = state.stream(stream.id()) else {
             return Err(stream.gone());
         };
-        let offset = match from {
-            ReadFrom::Earliest | ReadFrom::Time(_) => found.start,
-            ReadFrom::Latest => found.next,
-            ReadFrom::Offset(offset) if offset > found.next => {
-                return Err(found.out_of_range().error(Some(stream.name())));
-            }
-            ReadFrom::Offset(offset) => offset,
-            ReadFrom::Cursor(group) => {
-                let rare = found.rare.as_deref();
-                let cursor = rare.and_then(|rare| rare.cursors.0.get(group));
-                let cursor = cursor.ok_or_else(|| {
-                    let what = format!("group {group:?} has no cursor in {:?}", stream.name());
-                    Error::new(ErrorKind::Absent, what)
-                })?;
-                cursor.offset
-            }
-        };
-        let incarnation = found.incarnation;
+        let offset = offset_of(found, from, stream.name())?;
         drop(state);
         let mut reader = Self {
             stream,
             options: options.clone(),
             offset,
-            incarnation,
-            records: VecDeque::new(),
-            error: None,
+            ahead: Ahead::default(),
             places: Vec::new(),
             wanted: None,
         };
@@ -166,35 +143,21 @@ impl StreamReader {
         let store = Arc::clone(self.stream.store());
         let time_ns = unix_ns(time);
         let before;
-        (self.offset, self.incarnation, before) = store.look(|state, known| {
+        (self.offset, before) = store.look(|state, known| {
             let Some(stream) = state.stream(id) else {
                 return Ok(Err(self.stream.gone()));
             };
             let offset = state.since(stream, id, time_ns, known)?;
-            let before = state.time.clock.written_before(time_ns);
-            Ok(Ok((offset, stream.incarnation, before)))
+            Ok(Ok((offset, state.time.clock.written_before(time_ns))))
         })?;
-        let is_older = |record: &StreamRecord| match record.time() {
-            Some(given) => given < time,
-            None => record.position() < before,
-        };
-        loop {
-            if self.records.is_empty() {
-                self.read_ahead()?;
-            }
-            match self.records.front() {
-                Some(record) if is_older(record) => self.records.pop_front(),
-                _ => return Ok(()),
-            };
-        }
+        self.pass_over(time, before)
     }
 
     /// The offset of the next record, or one before it.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.records
-            .front()
-            .map_or(self.offset, StreamRecord::offset)
+        let next = self.ahead.records.front();
+        next.map_or(self.offset, StreamRecord::offset)
     }
 
     /// The next record, if there is one to see.
@@ -204,16 +167,7 @@ impl StreamReader {
     /// [`ErrorKind::Trimmed`], [`ErrorKind::Cut`], [`ErrorKind::NoStream`], or what kept it from being
     /// read.
     pub fn try_next(&mut self) -> Result<Option<StreamRecord>> {
-        if self.records.is_empty() {
-            if let Some(error) = self.error.take() {
-                return Err(error);
-            }
-            self.read_ahead()?;
-        }
-        match self.records.pop_front() {
-            Some(record) => Ok(Some(record)),
-            None => self.error.take().map_or(Ok(None), Err),
-        }
+        self.take()
     }
 
     /// The next record, waiting for it.
@@ -271,31 +225,7 @@ impl StreamReader {
         records_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StreamRecord>> {
-        let mut batch: Vec<StreamRecord> = Vec::new();
-        let mut bytes = 0_usize;
-        while batch.len() < records_max {
-            if self.records.is_empty() && self.error.is_none() {
-                match self.read_ahead() {
-                    Ok(()) => {}
-                    // Told at the next call.
-                    Err(error) if !batch.is_empty() => self.error = Some(error),
-                    Err(error) => return Err(error),
-                }
-            }
-            let Some(record) = self.records.front() else {
-                match self.error.take() {
-                    Some(error) if batch.is_empty() => return Err(error),
-                    error => self.error = error,
-                }
-                break;
-            };
-            bytes = bytes.saturating_add(record.payload().len());
-            if bytes > bytes_max && !batch.is_empty() {
-                break;
-            }
-            batch.extend(self.records.pop_front());
-        }
-        Ok(batch)
+        self.take_batch(records_max, bytes_max)
     }
 
     /// Goes to another offset.
@@ -311,59 +241,10 @@ impl StreamReader {
         if offset > found.next {
             return Err(found.out_of_range().error(Some(self.stream.name())));
         }
-        self.incarnation = found.incarnation;
         drop(state);
         self.offset = offset;
-        self.records.clear();
-        self.error = None;
+        self.ahead = Ahead::default();
         self.wanted = None;
-        Ok(())
-    }
-
-    /// Reads what there is to see, up to some records.
-    fn read_ahead(&mut self) -> Result<()> {
-        let next = self.find_places()?;
-        if self.places.is_empty() {
-            self.offset = next;
-            return Ok(());
-        }
-        let visibility = match self.options.visibility {
-            Visibility::Committed => Visibility::Committed,
-            Visibility::Durable | Visibility::Gated => Visibility::Durable,
-        };
-        let options = ReadOptions::new()
-            .visibility(visibility)
-            .depth(self.options.depth);
-        let log = &self.stream.store().log;
-        let places = std::mem::take(&mut self.places);
-        let positions = places.iter().map(|place| place.position);
-        let answers = log.read_many_with(positions, &options);
-        for (place, answer) in places.iter().zip(answers) {
-            let record = answer.and_then(|record| {
-                StreamRecord::new(record, place.offset).ok_or_else(|| {
-                    Error::new(ErrorKind::Damaged, "the record is none of a stream")
-                        .at_position(place.position)
-                })
-            });
-            match record {
-                Ok(record) => {
-                    self.offset = place.offset + u64::from(record.count());
-                    self.records.push_back(record);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // It ends in the block that comes next.
-                    self.wanted = Some(log.durable().get().plus(UNIT_BYTES));
-                    break;
-                }
-                // Its place may have changed since it was looked up: the next call looks again.
-                Err(_) if !self.records.is_empty() => break,
-                Err(error) => {
-                    self.places = places;
-                    return Err(error);
-                }
-            }
-        }
-        self.places = places;
         Ok(())
     }
 
@@ -379,20 +260,8 @@ impl StreamReader {
             let Some(stream) = state.stream(id) else {
                 return Ok(Err(self.stream.gone()));
             };
-            if stream.incarnation != self.incarnation {
-                self.incarnation = stream.incarnation;
-                if stream.next < self.offset {
-                    self.offset = stream.next;
-                    return Ok(Err(
-                        self.moved(ErrorKind::Cut, "the stream was cut off there")
-                    ));
-                }
-            }
-            if self.offset < stream.start {
-                self.offset = stream.start;
-                return Ok(Err(
-                    self.moved(ErrorKind::Trimmed, "the stream begins later")
-                ));
+            if let Err(error) = keep_up(&mut self.offset, stream) {
+                return Ok(Err(error));
             }
             let (offset, places) = (self.offset, &mut self.places);
             state
@@ -417,11 +286,6 @@ impl StreamReader {
         } else {
             self.offset
         })
-    }
-
-    fn moved(&self, kind: ErrorKind, what: &str) -> Error {
-        Error::new(kind, format!("{what} ({:?})", self.stream.name()))
-            .remedy(format!("reading goes on at offset {}", self.offset))
     }
 
     /// Sleeps until there may be something to see.
@@ -482,18 +346,18 @@ impl StreamReader {
     /// What can be taken without waiting.
     pub(crate) fn available(&mut self) -> Result<Available> {
         self.peek()?;
-        let ahead = self.records.iter().map(|record| record.payload().len());
+        let ahead = self.ahead.records.iter().map(|record| record.payload().len());
         let places = self.places.iter().map(|place| place.bytes as usize);
         Ok(Available {
             bytes: ahead.chain(places).sum(),
-            is_enough: self.error.is_some() || self.places.len() == PLACES,
+            is_enough: self.ahead.error.is_some() || self.places.len() == PLACES,
         })
     }
 
     /// Whether there may be something to see, or to be told.
     fn peek(&mut self) -> Result<bool> {
         if let Err(error) = self.find_places() {
-            self.error = Some(error);
+            self.ahead.error = Some(error);
             return Ok(true);
         }
         let found = !self.places.is_empty() || self.wanted.is_some();
@@ -502,6 +366,93 @@ impl StreamReader {
         }
         Ok(found)
     }
+}
+
+impl ReadAhead for StreamReader {
+    fn ahead(&mut self) -> &mut Ahead {
+        &mut self.ahead
+    }
+
+    fn read_ahead(&mut self) -> Result<()> {
+        let next = self.find_places()?;
+        if self.places.is_empty() {
+            self.offset = next;
+            return Ok(());
+        }
+        let visibility = match self.options.visibility {
+            Visibility::Committed => Visibility::Committed,
+            Visibility::Durable | Visibility::Gated => Visibility::Durable,
+        };
+        let options = ReadOptions::new()
+            .visibility(visibility)
+            .depth(self.options.depth);
+        let log = &self.stream.store().log;
+        let places = std::mem::take(&mut self.places);
+        let positions = places.iter().map(|place| place.position);
+        let answers = log.read_many_with(positions, &options);
+        for (place, answer) in places.iter().zip(answers) {
+            let record = answer.and_then(|record| {
+                StreamRecord::new(record, place.offset).ok_or_else(|| {
+                    Error::new(ErrorKind::Damaged, "the record is none of a stream")
+                        .at_position(place.position)
+                })
+            });
+            match record {
+                Ok(record) => {
+                    self.offset = place.offset + u64::from(record.count());
+                    self.ahead.records.push_back(record);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    // It ends in the block that comes next.
+                    self.wanted = Some(log.durable().get().plus(UNIT_BYTES));
+                    break;
+                }
+                // Its place may have changed since it was looked up: the next call looks again.
+                Err(_) if !self.ahead.records.is_empty() => break,
+                Err(error) => {
+                    self.places = places;
+                    return Err(error);
+                }
+            }
+        }
+        self.places = places;
+        Ok(())
+    }
+}
+
+/// The offset where reading a stream begins.
+pub(crate) fn offset_of(found: &StreamState, from: ReadFrom<'_>, name: &str) -> Result<u64> {
+    Ok(match from {
+        ReadFrom::Earliest | ReadFrom::Time(_) => found.start,
+        ReadFrom::Latest => found.next,
+        ReadFrom::Offset(offset) if offset > found.next => {
+            return Err(found.out_of_range().error(Some(name)));
+        }
+        ReadFrom::Offset(offset) => offset,
+        ReadFrom::Cursor(group) => {
+            let rare = found.rare.as_deref();
+            let cursor = rare.and_then(|rare| rare.cursors.0.get(group));
+            let cursor = cursor.ok_or_else(|| {
+                let what = format!("group {group:?} has no cursor in {name:?}");
+                Error::new(ErrorKind::Absent, what)
+            })?;
+            cursor.offset
+        }
+    })
+}
+
+/// Comes to terms with what became of the stream: an error says where reading goes on.
+pub(crate) fn keep_up(offset: &mut u64, stream: &StreamState) -> Result<()> {
+    let (kind, what, to) = if stream.next < *offset {
+        (ErrorKind::Cut, "the stream was cut off there", stream.next)
+    } else if *offset < stream.start {
+        (ErrorKind::Trimmed, "the stream begins later", stream.start)
+    } else {
+        return Ok(());
+    };
+    *offset = to;
+    let what = format!("{what} ({:?})", stream.name);
+    Err(Error::new(kind, what).remedy(format!("reading goes on at offset {to}")))
 }
 
 /// A place among those who wait for a stream, given back in any case.

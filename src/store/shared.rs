@@ -4,12 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::disk::Dir;
+use crate::error::Result;
 use crate::log::Position;
+use crate::log::follow::Anchor;
+use crate::store::KeyValue;
 use crate::store::acks::Acks;
+use crate::store::evidence::{self, What};
 use crate::store::id::StreamId;
+use crate::store::info::{CursorInfo, StreamInfo, cursor_of, stream_info};
 use crate::store::pass::Told;
-use crate::store::state::State;
 use crate::store::state::places::SegmentIndex;
+use crate::store::state::table::Value;
+use crate::store::state::{Known, Missing, State};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::lock::{Mutex, RwLock};
 use crate::sync::waiters::{Waiters, wake_contained};
@@ -84,6 +91,35 @@ impl Shared {
             acks: Acks::default(),
             moved: (AtomicU64::new(0), AtomicU64::new(0)),
         })
+    }
+
+    pub(crate) fn streams(&self, prefix: &str, after: Option<&str>, max: usize) -> Vec<StreamInfo> {
+        let state = self.state.read();
+        let names = state.names(prefix, after).take(max);
+        names
+            .filter_map(|(_, id)| state.stream(id).map(stream_info))
+            .collect()
+    }
+
+    pub(crate) fn cursors(&self, group: &str) -> Vec<(String, CursorInfo)> {
+        let state = self.state.read();
+        let names = state.names("", None);
+        let of_group = |(name, id): (&Arc<str>, StreamId)| {
+            let cursor = cursor_of(state.stream(id)?, group)?;
+            Some((name.to_string(), cursor))
+        };
+        names.filter_map(of_group).collect()
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Option<KeyValue> {
+        let state = self.state.read();
+        state.table.get(key).map(|value| key_value(key, value))
+    }
+
+    pub(crate) fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Vec<KeyValue> {
+        let state = self.state.read();
+        let keys = state.table.scan(prefix, after).take(max);
+        keys.map(|(key, value)| key_value(key, value)).collect()
     }
 
     /// Everything before this position was judged.
@@ -185,6 +221,30 @@ impl Shared {
         }
     }
 
+    /// Looks at the state, with indexes brought from disk as they are needed; `anchor` knows the segments.
+    pub(crate) fn look<T>(
+        &self,
+        dir: &dyn Dir,
+        anchor: impl Fn(u64) -> Option<Anchor>,
+        mut look: impl FnMut(&State, &Known) -> Result<Result<T>, Missing>,
+    ) -> Result<T> {
+        loop {
+            let Missing(segment) = {
+                let state = self.state.read();
+                match look(&state, &|segment| self.known_index(segment)) {
+                    Ok(found) => return found,
+                    Err(missing) => missing,
+                }
+            };
+            let bytes = match anchor(segment) {
+                Some(anchor) => evidence::read(dir, What::Index, &anchor)?,
+                None => None,
+            };
+            let index = bytes.and_then(|bytes| SegmentIndex::read(segment, &bytes));
+            self.keep_index(index.ok_or_else(|| evidence::missing(dir, segment))?);
+        }
+    }
+
     /// Wakes whoever waits for what was judged.
     pub(crate) fn wake(&self, reached: Position, touched: &mut Vec<StreamId>) {
         // The fence in it is for the look at `watched`, too.
@@ -234,5 +294,13 @@ impl Shared {
     pub(crate) fn unwatch(&self, watching: Watching) {
         let mut watchers = self.streams.lock();
         watchers.wakers.remove(&(watching.0, watching.1));
+    }
+}
+
+fn key_value(key: &[u8], value: &Value) -> KeyValue {
+    KeyValue {
+        key: key.to_vec(),
+        value: Arc::clone(&value.bytes),
+        version: value.version,
     }
 }

@@ -36,6 +36,7 @@ const GROWTH: u64 = 8;
 
 /// What is to be brought to disk.
 pub(crate) struct Space {
+    /// 0 for a store that is only looked at: nothing is brought to disk then.
     segment_bytes: u64,
     /// The log's growth since the last snapshot, and the length of that, in bytes.
     grown: u64,
@@ -148,6 +149,9 @@ impl Space {
 
     /// The pass has left a segment.
     pub(crate) fn left(&mut self, ordinal: u64, state: &State) {
+        if self.segment_bytes == 0 {
+            return;
+        }
         self.left = ordinal;
         self.grown += self.segment_bytes;
         let credit = self.credit + self.segment_bytes / MOVED_PART;

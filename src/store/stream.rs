@@ -8,11 +8,11 @@ use crate::store::Inner;
 use crate::store::batch::{at, range_bytes, seek};
 use crate::store::entry::{Entry, Kind};
 use crate::store::id::StreamId;
+use crate::store::info::{CursorInfo, StreamInfo, cursor_of, stream_info};
 use crate::store::name;
 use crate::store::options::StreamOptions;
 use crate::store::read::{ReadFrom, StreamReadOptions, StreamReader};
 use crate::store::record::NewRecord;
-use crate::store::state::cursors::Cursor;
 use crate::store::state::stream::StreamState;
 use crate::store::submit::{self, Patience};
 use crate::store::ticket::{Answer, Appended, StoreTicket};
@@ -32,51 +32,6 @@ pub struct Stream {
     store: Arc<Inner>,
     id: StreamId,
     name: Arc<str>,
-}
-
-/// How a stream stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StreamInfo {
-    /// Its name.
-    pub name: String,
-    /// Rises when it is cut off; no two streams of a store ever have the same.
-    pub incarnation: u64,
-    /// Its first offset.
-    pub first: u64,
-    /// The offset that the next record gets.
-    pub next: u64,
-    /// Bytes of its records' payloads; what lies in one segment counts until all of it is gone, or what is
-    /// left was moved.
-    pub bytes: u64,
-    /// Its fencing token.
-    pub fence: u64,
-    /// How many producers it remembers.
-    pub producers: usize,
-    /// How many message ids it remembers.
-    pub message_ids: usize,
-    /// The opaque configuration.
-    pub opaque: Vec<u8>,
-    /// How far each group has come.
-    pub cursors: Vec<CursorInfo>,
-}
-
-/// How far a group has come in a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CursorInfo {
-    /// The group.
-    pub group: String,
-    /// Everything before is done.
-    pub offset: u64,
-    /// What is done behind it, out of order.
-    pub done: Vec<std::ops::Range<u64>>,
-    /// How many offsets are not done.
-    pub lag: u64,
-    /// Whether retention waits for it.
-    pub holds: bool,
-    /// Whatever was given with it.
-    pub metadata: Vec<u8>,
 }
 
 impl Stream {
@@ -441,45 +396,6 @@ impl Stream {
         reads: fn(Answer) -> Result<T>,
     ) -> StoreTicket<T> {
         self.store.ticket(ticket, entry, Some(&self.name), reads)
-    }
-}
-
-pub(crate) fn stream_info(stream: &StreamState) -> StreamInfo {
-    let rare = stream.rare.as_deref();
-    StreamInfo {
-        name: stream.name.to_string(),
-        incarnation: stream.incarnation,
-        first: stream.start,
-        next: stream.next,
-        bytes: stream.bytes,
-        fence: stream.fence,
-        producers: rare.map_or(0, |rare| rare.producers.len()),
-        message_ids: rare.map_or(0, |rare| rare.messages.len()),
-        opaque: rare.map_or(Vec::new(), |rare| rare.config.opaque.to_vec()),
-        cursors: rare.map_or(Vec::new(), |rare| {
-            let cursors = rare.cursors.0.iter();
-            cursors
-                .map(|(group, cursor)| cursor_info(group, cursor, stream.next))
-                .collect()
-        }),
-    }
-}
-
-pub(crate) fn cursor_of(stream: &StreamState, group: &str) -> Option<CursorInfo> {
-    let cursors = &stream.rare.as_deref()?.cursors.0;
-    let (group, cursor) = cursors.get_key_value(group)?;
-    Some(cursor_info(group, cursor, stream.next))
-}
-
-fn cursor_info(group: &str, cursor: &Cursor, next: u64) -> CursorInfo {
-    let done: u64 = cursor.done.iter().map(|(from, to)| to - from).sum();
-    CursorInfo {
-        group: group.to_string(),
-        offset: cursor.offset,
-        done: cursor.done.iter().map(|(from, to)| *from..*to).collect(),
-        lag: next.saturating_sub(cursor.offset) - done,
-        holds: cursor.hold,
-        metadata: cursor.metadata.to_vec(),
     }
 }
 

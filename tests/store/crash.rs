@@ -16,10 +16,10 @@ use std::time::Duration;
 use ringbolt::disk::Disk;
 use ringbolt::disk::sim::{SimDisk, SimOptions, Wreck};
 use ringbolt::store::{
-    Batch, NewRecord, Producer, ReadFrom, Store, StoreTicket, Stream, StreamOptions,
+    Batch, NewRecord, Producer, ReadFrom, Store, StoreTicket, StoreView, Stream, StreamOptions,
     StreamReadOptions,
 };
-use ringbolt::{Driver, Engine, Poll, Position, Result, Visibility};
+use ringbolt::{Driver, Engine, ErrorKind, Poll, Position, Result, Visibility};
 
 use crate::support::{DIR, options};
 
@@ -497,9 +497,24 @@ fn check(run: &Run, operation: u64, state: &SimDisk) -> std::result::Result<(), 
         let (engine, driver) = builder.caller_driven().unwrap();
         (options().open_on(&engine, DIR), driver)
     };
+    // Who only reads derives what the next writer does; while writes are in flight, when that was there.
+    let settled = !state.has_orphans();
+    let view = match StoreView::open_on(state, DIR) {
+        Err(error) if error.kind() == ErrorKind::NotALog => None,
+        view => Some(view.map_err(|error| format!("viewing: {error}"))?),
+    };
+    let viewed = |view: &StoreView| view.fingerprint().unwrap().1;
+    let before = view.as_ref().filter(|_| settled).map(viewed);
     let (store, driver) = open();
     let store = store.map_err(|error| format!("opening: {error}"))?;
     let (_, found) = store.fingerprint().unwrap();
+    let after = view
+        .as_ref()
+        .map(|view| view.refresh().map(|_| viewed(view)));
+    let after = after.transpose().map_err(|error| error.to_string())?;
+    if before.into_iter().chain(after).any(|seen| seen != found) {
+        return Err("a view derived something else".into());
+    }
     let visible = seen(&store);
     let known = run.history.get(if run.moved { &visible } else { &found });
     let Some((_, last)) = known.filter(|_| run.history.contains_key(&visible)) else {

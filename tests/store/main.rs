@@ -11,3 +11,4 @@ mod producers;
 mod space;
 mod support;
 mod time;
+mod view;

@@ -11,7 +11,7 @@ use ringbolt::store::{
 };
 use ringbolt::{Driver, Engine, ErrorKind, Poll};
 
-use crate::support::{DIR, all, options, rest};
+use crate::support::{DIR, all, options, rest, rest_seen, view};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -99,6 +99,21 @@ impl Timed {
         let stream = self.store.stream("s").unwrap();
         let mut reader = stream.reader(ReadFrom::Time(time)).unwrap();
         rest(&mut reader).first().map(|(offset, _)| *offset)
+    }
+
+    /// Looks at it from outside: reading from each of these times begins where it does here.
+    fn check_view(&mut self, times: impl Iterator<Item = SystemTime>) {
+        // What came last is attested when nothing follows it.
+        for _ in 0..20 {
+            self.disk.advance(Duration::from_millis(10));
+            self.pump();
+        }
+        let view = view(&self.disk);
+        for time in times {
+            let mut reader = view.reader("s", ReadFrom::Time(time)).unwrap();
+            let first = rest_seen(&mut reader).first().map(|(offset, _)| *offset);
+            assert_eq!(first, self.since(time));
+        }
     }
 
     fn now(&self) -> SystemTime {
@@ -315,7 +330,9 @@ fn reading_begins_at_a_time() {
         // To a step and a part of its age, and never later.
         assert!(from <= n as u64 && n as u64 - from <= 2, "{from} for {n}");
     }
-    assert_eq!(timed.since(timed.now() + SECOND), None);
+    let later = timed.now() + SECOND;
+    assert_eq!(timed.since(later), None);
+    timed.check_view(written.into_iter().chain([begin, later]));
 }
 
 #[test]
@@ -345,4 +362,5 @@ fn reading_begins_at_a_time_that_was_given() {
     // One without is as new as it was written.
     timed.append(NewRecord::new(b"untimed")).unwrap();
     assert_eq!(timed.since(given(1_000)), Some(60));
+    timed.check_view((0..70).map(given).chain([given(1_000)]));
 }

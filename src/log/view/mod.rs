@@ -18,11 +18,17 @@
 //! While a segment is read it is locked, shared, so that the writer does not recycle it.
 //!
 //! The rooms: `chain` knows the segments, `attest` how far they are proven, `place` finds
-//! positions, `reader` reads.
+//! positions, `reader` reads, `changes` waits; `follow` and `lookup` are for who derives something
+//! from the log.
 
 mod attest;
 mod chain;
+mod changes;
 mod file;
+#[cfg(not(ringbolt_loom))]
+mod follow;
+#[cfg(not(ringbolt_loom))]
+mod lookup;
 mod place;
 mod reader;
 #[cfg(all(test, not(ringbolt_loom)))]
@@ -40,6 +46,9 @@ use crate::log::open::{Purpose, open_dir};
 use crate::log::position::Position;
 use crate::log::read::{From, SharedRecord};
 use crate::sync::park::Parker;
+
+#[cfg(not(ringbolt_loom))]
+pub(crate) use {changes::Changes, follow::ViewFollow, lookup::Lookup};
 
 pub use reader::ViewReader;
 
@@ -90,6 +99,11 @@ impl LogView {
         let dir = open_dir(disk, dir.as_ref(), Purpose::Read)?;
         chain::Chain::default().refresh(&*dir)?;
         Ok(Self { dir })
+    }
+
+    #[cfg(not(ringbolt_loom))]
+    pub(crate) fn dir(&self) -> &Arc<dyn Dir> {
+        &self.dir
     }
 
     /// A reader of its own pace. [`From::End`] is the end of what is proven to be on disk.

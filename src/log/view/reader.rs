@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::disk::{Dir, Watch};
+use crate::disk::Dir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::frame::{self, NoFrame};
 use crate::log::position::{Position, UNIT_BYTES};
@@ -15,11 +15,8 @@ use crate::log::read::{Found, From, What};
 use crate::log::view::ViewRecord;
 use crate::log::view::attest::Attest;
 use crate::log::view::chain::{Chain, Place, first};
+use crate::log::view::changes::Changes;
 use crate::log::view::file::{SegmentFile, about};
-use crate::sync::park::Parker;
-
-/// How often to look where the disk cannot tell of changes.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Reads a log from outside of it: see [`LogView`](crate::LogView). Owned, `Send`.
 ///
@@ -38,8 +35,7 @@ pub struct ViewReader {
     pub(super) file: Option<SegmentFile>,
     /// The rest of a batch.
     pending: VecDeque<ViewRecord>,
-    watch: Option<Box<dyn Watch>>,
-    watches: bool,
+    changes: Changes,
 }
 
 impl ViewReader {
@@ -56,8 +52,7 @@ impl ViewReader {
             skip_to: Position::MIN,
             file: None,
             pending: VecDeque::new(),
-            watch: None,
-            watches: true,
+            changes: Changes::default(),
         };
         reader.seek(from)?;
         Ok(reader)
@@ -121,23 +116,7 @@ impl ViewReader {
     ///
     /// [`ErrorKind::Io`].
     pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
-        let at = |error| Error::io("watching the log", error).at_path(self.dir.path());
-        if self.watches && self.watch.is_none() {
-            self.watch = self.dir.watch().map_err(at)?;
-            self.watches = self.watch.is_some();
-            if self.watches {
-                // It tells of what comes from now on: look once more at what came before.
-                return Ok(true);
-            }
-        }
-        match &self.watch {
-            Some(watch) => watch.wait(Some(timeout)).map_err(at),
-            None => {
-                let nap = timeout.min(LOOK_AGAIN);
-                Parker::new().park(Instant::now().checked_add(nap));
-                Ok(nap < timeout)
-            }
-        }
+        self.changes.wait(&*self.dir, timeout)
     }
 
     /// Looks at the directory and its tail again, and whether the position is still there.
@@ -256,7 +235,7 @@ impl ViewReader {
     }
 
     /// The proven frame at the position.
-    fn frame_here(&mut self) -> Result<Here> {
+    pub(super) fn frame_here(&mut self) -> Result<Here> {
         let Place::In(index) = self.chain.locate(self.position) else {
             self.look()?;
             return Ok(Here::Moved);
@@ -328,7 +307,7 @@ enum Moved {
 }
 
 /// What is at the position.
-enum Here {
+pub(super) enum Here {
     Frame(Found),
     /// The position moved.
     Moved,
