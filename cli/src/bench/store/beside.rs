@@ -59,11 +59,7 @@ pub(super) fn run(bench: &mut Bench) -> Done<Vec<Measure>> {
 }
 
 fn pass(bench: &Bench, engine: &Engine) -> Done<(Produced, Histogram<u64>)> {
-    let options = bench.options().unsynced_bytes(
-        std::env::var("DBG_UNSYNCED")
-            .ok()
-            .map_or(UNSYNCED_BYTES, |v| v.parse().unwrap()),
-    );
+    let options = bench.options().unsynced_bytes(UNSYNCED_BYTES);
     let store = open_on(engine, &bench.path("beside"), options)?;
     let streams = make_streams(&store, 2)?;
     let (bulk, foreground) = streams.split_at(1);
