@@ -94,3 +94,93 @@ fn a_store_is_backed_up_and_restored() {
         );
     }
 }
+
+fn files(dir: &Path, suffix: &str) -> Vec<String> {
+    let listed = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = listed
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(suffix))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_store_is_described_checked_and_mended() {
+    let folder = Folder::new();
+    let dir = &folder.log();
+    filled(dir).close().unwrap();
+    let inspection = json(dir, "inspect DIR --json", 0);
+    let beside = inspection["files"].as_array().unwrap();
+    assert_eq!(
+        beside.len(),
+        files(dir, ".idx").len() + files(dir, ".snap").len()
+    );
+    assert!(
+        beside.iter().all(|file| file["state"] == "sound"),
+        "{beside:?}"
+    );
+    assert!(
+        beside.iter().any(|file| file["kind"] == "snapshot"),
+        "{beside:?}"
+    );
+    assert!(inspection["store_rules"].is_number());
+    let said = String::from_utf8(expect(dir, "inspect DIR", b"", 0)).unwrap();
+    assert!(said.contains("1 streams, 0 keys"), "{said}");
+    let said = expect(dir, "inspect DIR --entries start --limit 3", b"", 0);
+    let said = String::from_utf8(said).unwrap();
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(
+        lines.iter().any(|line| line.contains("create \"orders\"")),
+        "{said}"
+    );
+    // The store tells its log the time in between.
+    let appends = |line: &&str| line.contains("append stream 0/0, 100000 bytes");
+    assert!(lines.iter().any(appends), "{said}");
+    let found = json(dir, "verify DIR --json", 0);
+    assert!(found["entries"].as_u64().unwrap() > 60);
+    expect(dir, "repair DIR", b"", 0);
+
+    let index = &files(dir, ".idx")[0];
+    std::fs::write(dir.join(index), b"nonsense").unwrap();
+    let found = json(dir, "verify DIR --json", 1);
+    assert_eq!(found["damages"].as_array().unwrap().len(), 1);
+    expect(dir, "inspect DIR", b"", 0);
+    // A dry run changes nothing.
+    let plan = json(dir, "repair DIR --json", 1);
+    assert!(
+        plan["steps"][0]
+            .as_str()
+            .unwrap()
+            .contains("derives it again"),
+        "{plan}"
+    );
+    assert!(dir.join(index).exists());
+    let done = json(dir, "repair DIR --apply --json", 0);
+    assert!(!done["quarantined"].as_array().unwrap().is_empty());
+    assert!(!dir.join(index).exists());
+    assert_eq!(read(dir).len(), 60);
+    expect(dir, "verify DIR", b"", 0);
+}
+
+#[test]
+fn a_log_without_streams_has_no_entries() {
+    let folder = Folder::new();
+    let dir = &folder.log();
+    expect(dir, "append DIR", b"one\n", 0);
+    assert_eq!(
+        json(dir, "inspect DIR --json", 0)["store_rules"],
+        Value::Null
+    );
+    assert_eq!(json(dir, "verify DIR --json", 0)["entries"], 0);
+    let output = run(dir, "inspect DIR --entries start");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("without streams"));
+    let output = run(
+        dir,
+        &format!("backup DIR {}", folder.path().join("to").display()),
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("not a store"));
+}

@@ -244,6 +244,21 @@ pub(crate) enum Frame<'a> {
     Pad,
 }
 
+impl Frame<'_> {
+    /// Gives each record, with its own position; the frame lies at `at`.
+    pub(crate) fn each_record(&self, at: Position, give: &mut dyn FnMut(Position, &[u8])) {
+        match self {
+            Self::Record { payload, .. } => give(at, payload),
+            Self::Batch { records, .. } => {
+                for (distance, payload) in *records {
+                    give(at.plus(distance as u64), payload);
+                }
+            }
+            Self::Checkpoint(_) | Self::Pad => {}
+        }
+    }
+}
+
 /// Why there is no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoFrame {

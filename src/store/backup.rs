@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use crate::disk::{Dir, Disk, Real};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::Position;
 use crate::log::copy::LogCopy;
 use crate::log::follow::Anchor;
-use crate::log::maintain::segments_of;
-use crate::log::{FEATURE_STORE, Position};
+use crate::log::maintain::members;
 use crate::store::evidence::{self, What};
 use crate::store::{Store, snapshot};
 
@@ -105,8 +105,8 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<StoreCopy> {
 /// Those of [`Store::backup`]; [`ErrorKind::NotALog`], [`ErrorKind::NotAStore`], and
 /// [`ErrorKind::Trimmed`] where segments went meanwhile.
 pub fn copy_with(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<StoreCopy> {
-    let source = segments_of(&**disk, from)?;
-    if source.features & FEATURE_STORE == 0 {
+    let source = members(&**disk, from)?;
+    if !source.is_store() {
         return Err(Error::new(ErrorKind::NotAStore, "it is a log without streams").at_path(from));
     }
     let dir = &*source.dir;
@@ -115,7 +115,7 @@ pub fn copy_with(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<StoreCo
     let copied = Snapshots::read(dir, || source.anchors.clone())
         .and_then(|snapshots| copy_all(dir, copy, &source.anchors, snapshots, source.end));
     copied.map_err(|error| {
-        let gone = segments_of(&**disk, from).is_ok_and(|now| {
+        let gone = members(&**disk, from).is_ok_and(|now| {
             let now = now.anchors.first();
             now.is_none_or(|now| now.ordinal > first)
         });
@@ -147,8 +147,7 @@ impl Snapshots {
                 return Ok(Self(found));
             }
         }
-        let what = "no snapshot is sound, and the log's begin is not there any more";
-        Err(Error::new(ErrorKind::Damaged, what).at_path(dir.path()))
+        Err(Error::new(ErrorKind::Damaged, evidence::NO_BEGIN).at_path(dir.path()))
     }
 }
 

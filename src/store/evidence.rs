@@ -132,6 +132,9 @@ pub(crate) fn read(dir: &dyn Dir, what: What, anchor: &Anchor) -> Result<Option<
         .map(<[u8]>::to_vec))
 }
 
+/// Why a store is not opened that has lost its snapshots.
+pub(crate) const NO_BEGIN: &str = "no snapshot is sound, and the log's begin is not there any more";
+
 /// An index that must be there, and is not: without it nobody knows the offsets of its records.
 pub(crate) fn missing(dir: &dyn Dir, ordinal: u64) -> Error {
     let name = What::Index.name(ordinal);

@@ -26,6 +26,7 @@ mod entry;
 mod evidence;
 mod id;
 mod info;
+pub mod maintain;
 mod moving;
 mod name;
 mod options;

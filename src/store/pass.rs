@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::Position;
 use crate::log::follow::{Anchor, Event, Events, Facts, Follower, Work};
 use crate::store::entry::{Entry, Kind};
+use crate::store::evidence;
 use crate::store::id::StreamId;
 use crate::store::shared::Shared;
 use crate::store::space::Space;
@@ -149,8 +150,7 @@ impl Follower for Pass {
         }
         match found.first() {
             Some(first) if !first.is_first => {
-                let what = "no snapshot is sound, and the log's begin is not there any more";
-                Err(Error::new(ErrorKind::Damaged, what)
+                Err(Error::new(ErrorKind::Damaged, evidence::NO_BEGIN)
                     .at_path(dir.path())
                     .remedy("put the store back from a backup"))
             }

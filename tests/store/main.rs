@@ -6,6 +6,7 @@ mod batches;
 mod crash;
 mod cursors;
 mod kills;
+mod maintain;
 mod model;
 mod producers;
 mod space;

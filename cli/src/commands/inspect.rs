@@ -1,17 +1,21 @@
-//! `ringbolt inspect`: what a log is made of.
+//! `ringbolt inspect`: what a log or a store is made of.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use comfy_table::Cell;
-use ringbolt::maintain::{self, Inspection, SegmentInfo, SegmentState};
+use ringbolt::maintain::{SegmentInfo, SegmentState};
+use ringbolt::store::maintain::{self, EntryInfo, FileInfo, FileKind, FileState, StoreInspection};
+use ringbolt::{From, LogView};
 use serde::Serialize;
 
 use crate::bench::report::{new_table, right};
+use crate::commands::read::parse_from;
 use crate::outcome::{Done, Failure, Outcome, print_json};
 use crate::units::{rfc3339, size};
 
-/// Show what a log is made of: segments, positions, times; also while it is in use.
+/// Show what a log is made of: segments, positions, times; of a store its indexes, snapshots and entries,
+/// too; also while it is in use.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The log's directory.
@@ -19,16 +23,30 @@ pub(crate) struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// Show what the records of a store say instead, a line each, from here on: `start`, `end`, a position,
+    /// or a time.
+    #[arg(long, value_name = "WHERE", value_parser = parse_from, conflicts_with = "json")]
+    entries: Option<From>,
+    /// Stop after so many entries.
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "entries")]
+    limit: usize,
 }
 
 pub(crate) fn run(args: &Args) -> Done {
     let inspection = maintain::inspect(&args.dir)?;
+    if let Some(from) = args.entries {
+        if inspection.log.store_rules.is_none() {
+            let what = "its records are no entries: it is a log without streams".into();
+            return Err(Failure::Other(what));
+        }
+        return print_entries(args, from);
+    }
     if args.json {
         print_json(&Json::of(&inspection))?;
     } else {
         print(&inspection).map_err(Failure::stdout)?;
     }
-    Ok(match inspection.damage {
+    Ok(match inspection.log.damage {
         Some(error) => {
             eprintln!("ringbolt: {error}");
             Outcome::Damage
@@ -37,8 +55,27 @@ pub(crate) fn run(args: &Args) -> Done {
     })
 }
 
-fn print(log: &Inspection) -> io::Result<()> {
+/// A line for each entry: its position, and what it says.
+fn print_entries(args: &Args, from: From) -> Done {
+    let view = LogView::open(&args.dir)?;
+    let mut reader = view.reader(from)?;
     let mut out = io::stdout().lock();
+    for _ in 0..args.limit {
+        let Some(record) = reader.try_next()? else {
+            break;
+        };
+        match EntryInfo::of(record.payload()) {
+            Some(entry) => writeln!(out, "{} {entry}", record.position()),
+            None => writeln!(out, "{} no entry", record.position()),
+        }
+        .map_err(Failure::stdout)?;
+    }
+    Ok(Outcome::Good)
+}
+
+fn print(store: &StoreInspection) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let log = &store.log;
     writeln!(out, "log         {}", log.path.display())?;
     writeln!(out, "identity    {}", hex(&log.log_id))?;
     writeln!(
@@ -65,6 +102,9 @@ fn print(log: &Inspection) -> io::Result<()> {
         "not open for writing"
     };
     writeln!(out, "now         {writer}")?;
+    if let Some(rules) = log.store_rules {
+        writeln!(out, "a store     by version {rules} of the rules")?;
+    }
     if log.repairing {
         writeln!(
             out,
@@ -84,6 +124,17 @@ fn print(log: &Inspection) -> io::Result<()> {
         table.add_row(row(segment));
     }
     writeln!(out, "{table}")?;
+    if !store.files.is_empty() {
+        let mut table = new_table(&["file", "size", "what it has"]);
+        for file in &store.files {
+            table.add_row(vec![
+                Cell::new(&file.name),
+                right(size(file.file_bytes as f64)),
+                Cell::new(contents(file)),
+            ]);
+        }
+        writeln!(out, "{table}")?;
+    }
     for (what, names) in [("spare", &log.spares), ("unfinished", &log.unfinished)] {
         if !names.is_empty() {
             writeln!(out, "{what}: {}", names.join(", "))?;
@@ -116,6 +167,17 @@ fn row(segment: &SegmentInfo) -> Vec<Cell> {
     ]
 }
 
+/// What an index or a snapshot has.
+fn contents(file: &FileInfo) -> String {
+    match file.state {
+        FileState::Index { streams, records } => format!("{records} records of {streams} streams"),
+        FileState::Snapshot { streams, keys } => format!("{streams} streams, {keys} keys"),
+        FileState::Unused => "unused".into(),
+        FileState::Damaged => "damaged".into(),
+        _ => "unknown: the log is damaged".into(),
+    }
+}
+
 /// The state's name, and why.
 fn state(state: &SegmentState) -> (&'static str, Option<&str>) {
     match state {
@@ -136,6 +198,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 struct Json<'a> {
     path: String,
     log_id: String,
+    store_rules: Option<u16>,
     block_bytes: u32,
     segment_bytes: u64,
     epoch: u64,
@@ -146,6 +209,7 @@ struct Json<'a> {
     writer: bool,
     repairing: bool,
     segments: Vec<SegmentJson<'a>>,
+    files: Vec<FileJson<'a>>,
     spares: &'a [String],
     unfinished: &'a [String],
     damage: Option<String>,
@@ -169,10 +233,12 @@ struct SegmentJson<'a> {
 }
 
 impl<'a> Json<'a> {
-    fn of(log: &'a Inspection) -> Self {
+    fn of(store: &'a StoreInspection) -> Self {
+        let log = &store.log;
         Self {
             path: log.path.display().to_string(),
             log_id: hex(&log.log_id),
+            store_rules: log.store_rules,
             block_bytes: log.block_bytes,
             segment_bytes: log.segment_bytes,
             epoch: log.epoch,
@@ -183,9 +249,48 @@ impl<'a> Json<'a> {
             writer: log.writer,
             repairing: log.repairing,
             segments: log.segments.iter().map(SegmentJson::of).collect(),
+            files: store.files.iter().map(FileJson::of).collect(),
             spares: &log.spares,
             unfinished: &log.unfinished,
             damage: log.damage.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// An index or a snapshot; what it has is missing where it is not sound.
+#[derive(Serialize)]
+struct FileJson<'a> {
+    name: &'a str,
+    kind: &'static str,
+    segment: u64,
+    file_bytes: u64,
+    state: &'static str,
+    streams: Option<u64>,
+    records: Option<u64>,
+    keys: Option<u64>,
+}
+
+impl<'a> FileJson<'a> {
+    fn of(file: &'a FileInfo) -> Self {
+        let (state, streams, records, keys) = match file.state {
+            FileState::Index { streams, records } => ("sound", Some(streams), Some(records), None),
+            FileState::Snapshot { streams, keys } => ("sound", Some(streams), None, Some(keys)),
+            FileState::Unused => ("unused", None, None, None),
+            FileState::Damaged => ("damaged", None, None, None),
+            _ => ("unknown", None, None, None),
+        };
+        Self {
+            name: &file.name,
+            kind: match file.kind {
+                FileKind::Index => "index",
+                _ => "snapshot",
+            },
+            segment: file.segment,
+            file_bytes: file.file_bytes,
+            state,
+            streams,
+            records,
+            keys,
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Args {
     framing: OutputFraming,
 }
 
-fn parse_from(text: &str) -> Result<From, String> {
+pub(crate) fn parse_from(text: &str) -> Result<From, String> {
     match text {
         "start" => Ok(From::Start),
         "end" => Ok(From::End),

@@ -1,18 +1,21 @@
-//! `ringbolt repair`: says what is damaged and how it would be mended; with `--apply`, mends it.
+//! `ringbolt repair`: says what is damaged of a log or a store and how it would be mended; with `--apply`,
+//! mends it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use ringbolt::maintain::repair::{self, RepairPlan, Repaired};
+use ringbolt::maintain::repair::{RepairPlan, Repaired};
+use ringbolt::store::maintain;
 use serde::Serialize;
 
 use crate::commands::verify::{DamageJson, describe};
 use crate::outcome::{Done, Failure, Outcome, print_json};
 
 /// Say how a damaged log would be mended; with --apply, mend it. Nothing is ever deleted: what cannot
-/// be kept is moved into the folder `quarantine`.
+/// be kept is moved into the folder `quarantine`. Indexes and snapshots of a store are derived again from
+/// its log by the next opening, where that still has what they say.
 ///
-/// Exit code 1 when there is something to mend and --apply was not given.
+/// Exit code 1 when there is something to mend and --apply was not given, or what cannot be mended.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The log's directory; nobody may have it open for writing.
@@ -26,10 +29,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Done {
-    let plan = repair::plan(&args.dir)?;
+    let plan = maintain::repair(&args.dir)?;
     if plan.is_empty() {
         report(args, &Told::of(&plan), None)?;
-        return Ok(Outcome::Good);
+        return Ok(match plan.damages() {
+            [] => Outcome::Good,
+            _ => Outcome::Damage,
+        });
     }
     let told = Told::of(&plan);
     if !args.apply {
@@ -94,15 +100,21 @@ fn report(args: &Args, told: &Told, repaired: Option<&Repaired>) -> Done<()> {
 
 fn print(told: &Told, applied: bool, quarantined: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    for line in &told.lines {
+        writeln!(out, "damaged: {line}")?;
+    }
+    if told.steps.is_empty() && !told.lines.is_empty() {
+        return writeln!(
+            out,
+            "nothing of it can be mended: put it back from a backup"
+        );
+    }
     if told.steps.is_empty() {
         return writeln!(
             out,
             "nothing to repair: the log is sound up to {}",
             told.end
         );
-    }
-    for line in &told.lines {
-        writeln!(out, "damaged: {line}")?;
     }
     for step in &told.steps {
         writeln!(out, "{}: {step}", if applied { "done" } else { "to do" })?;

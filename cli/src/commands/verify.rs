@@ -1,17 +1,19 @@
-//! `ringbolt verify`: every checksum of a log, read-only, also while it is in use.
+//! `ringbolt verify`: every checksum of a log or a store, read-only, also while it is in use.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ringbolt::maintain::{self, Damage, Progress, Verification};
+use ringbolt::maintain::{Damage, Progress};
+use ringbolt::store::maintain::{self, StoreVerification};
 use serde::Serialize;
 
 use crate::outcome::{Done, Failure, Outcome, print_json};
 use crate::units;
 
-/// Check every checksum; read-only, also while the log is in use. Exit code 1 when damage was found.
+/// Check every checksum, and of a store its entries, indexes and snapshots; read-only, also while it is in
+/// use. Exit code 1 when damage was found.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The log's directory.
@@ -32,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Done {
         let seconds = begin.elapsed().as_secs_f64();
         print(&verification, seconds).map_err(Failure::stdout)?;
     }
-    if verification.is_sound() {
+    if verification.log.is_sound() {
         return Ok(Outcome::Good);
     }
     eprintln!(
@@ -42,10 +44,18 @@ pub(crate) fn run(args: &Args) -> Done {
     Ok(Outcome::Damage)
 }
 
-fn print(found: &Verification, seconds: f64) -> io::Result<()> {
+fn print(store: &StoreVerification, seconds: f64) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    let found = &store.log;
     for damage in &found.damages {
         writeln!(out, "damaged: {}", describe(damage))?;
+    }
+    if store.entries + store.files > 0 {
+        writeln!(
+            out,
+            "a store: {} entries, {} indexes and snapshots",
+            store.entries, store.files
+        )?;
     }
     writeln!(
         out,
@@ -109,6 +119,8 @@ struct Json {
     frames: u64,
     records: u64,
     bytes: u64,
+    entries: u64,
+    files: u64,
     damages: Vec<DamageJson>,
 }
 
@@ -131,7 +143,8 @@ impl DamageJson {
 }
 
 impl Json {
-    fn of(found: &Verification) -> Self {
+    fn of(store: &StoreVerification) -> Self {
+        let found = &store.log;
         Self {
             sound: found.is_sound(),
             start: found.start.to_string(),
@@ -141,6 +154,8 @@ impl Json {
             frames: found.frames,
             records: found.records,
             bytes: found.bytes,
+            entries: store.entries,
+            files: store.files,
             damages: found.damages.iter().map(DamageJson::of).collect(),
         }
     }

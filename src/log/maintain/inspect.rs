@@ -10,7 +10,7 @@ use crate::log::maintain::{no_log, time};
 use crate::log::open::{Purpose, open_dir};
 use crate::log::position::Position;
 use crate::log::recover::{self, Found, LOCK_NAME, Listing, Mode, Recovered, Window};
-use crate::log::segment::Header;
+use crate::log::segment::{FEATURE_STORE, Header, STORE_RULES_SHIFT};
 
 /// What a log is made of.
 #[derive(Debug, Clone)]
@@ -20,6 +20,9 @@ pub struct Inspection {
     pub path: PathBuf,
     /// The log's identity, 16 random bytes that are in each of its segments.
     pub log_id: [u8; 16],
+    /// Whether its records are the entries of a [store](crate::store), and by which version of its rules they are
+    /// judged.
+    pub store_rules: Option<u16>,
     /// What its writes are multiples of, in bytes.
     pub block_bytes: u32,
     /// The size of the newest segment, in bytes.
@@ -119,6 +122,7 @@ pub fn inspect_with(disk: &Arc<dyn Disk>, path: &Path) -> Result<Inspection> {
     let mut inspection = Inspection {
         path: path.into(),
         log_id: [0; 16],
+        store_rules: None,
         block_bytes: 0,
         segment_bytes: 0,
         epoch: 0,
@@ -193,6 +197,8 @@ impl Inspection {
     /// Takes over what every segment tells, the newest last.
     fn identify(&mut self, header: &Header) {
         self.log_id = header.log_id;
+        let is_store = header.features & FEATURE_STORE != 0;
+        self.store_rules = is_store.then_some((header.features >> STORE_RULES_SHIFT) as u16);
         self.block_bytes = header.block_bytes;
         self.segment_bytes = header.segment_bytes;
         self.epoch = self.epoch.max(header.epoch);

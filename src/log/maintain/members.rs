@@ -10,15 +10,33 @@ use crate::log::maintain::no_log;
 use crate::log::open::{Purpose, open_dir};
 use crate::log::position::Position;
 use crate::log::recover::{self, Listing, Mode, Window};
+use crate::log::segment::FEATURE_STORE;
 
 /// What a log on disk consists of.
 pub(crate) struct Members {
     pub(crate) dir: Arc<dyn Dir>,
-    pub(crate) features: u64,
+    features: u64,
     pub(crate) log_start: Position,
     pub(crate) end: Position,
     /// Oldest first; at least one.
     pub(crate) anchors: Vec<Anchor>,
+}
+
+impl Members {
+    /// Whether the records are a store's entries.
+    pub(crate) fn is_store(&self) -> bool {
+        self.features & FEATURE_STORE != 0
+    }
+}
+
+/// Opens a directory to be read alone.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotALog`](crate::ErrorKind::NotALog), [`ErrorKind::Symlink`](crate::ErrorKind::Symlink),
+/// [`ErrorKind::Io`](crate::ErrorKind::Io).
+pub(crate) fn open_dir_to_read(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn Dir>> {
+    open_dir(disk, path, Purpose::Read)
 }
 
 /// Looks at the log in `path`, which may be in use.
@@ -26,8 +44,8 @@ pub(crate) struct Members {
 /// # Errors
 ///
 /// Those of [`recover::observe`], and [`ErrorKind::NotALog`](crate::ErrorKind::NotALog).
-pub(crate) fn segments_of(disk: &dyn Disk, path: &Path) -> Result<Members> {
-    let dir = open_dir(disk, path, Purpose::Read)?;
+pub(crate) fn members(disk: &dyn Disk, path: &Path) -> Result<Members> {
+    let dir = open_dir_to_read(disk, path)?;
     let found = recover::observe(&*dir)?;
     let mut log_start = found.log_start;
     let segments = found.segments.iter();

@@ -21,7 +21,11 @@ use crate::disk::{Dir, Disk, Real};
 use crate::error::{Error, ErrorKind, Result};
 
 #[cfg(not(ringbolt_loom))]
-pub(crate) use members::segments_of;
+pub(crate) use members::{members, open_dir_to_read};
+#[cfg(not(ringbolt_loom))]
+pub(crate) use repair::RepairPlan;
+#[cfg(not(ringbolt_loom))]
+pub(crate) use verify::verify_records;
 
 pub use inspect::{Inspection, SegmentInfo, SegmentState, inspect_with};
 pub use verify::{Damage, Progress, Verification, verify_with};

@@ -47,6 +47,13 @@ impl Verification {
     pub fn is_sound(&self) -> bool {
         self.damages.is_empty()
     }
+
+    /// Adds damage that was found otherwise.
+    pub(crate) fn add(&mut self, damages: Vec<Damage>) {
+        self.damages.extend(damages);
+        self.damages
+            .sort_by(|a, b| (&a.path, a.position).cmp(&(&b.path, b.position)));
+    }
 }
 
 /// One thing that is wrong.
@@ -61,6 +68,18 @@ pub struct Damage {
     pub what: String,
 }
 
+impl Damage {
+    /// Of a file as a whole.
+    #[cfg_attr(ringbolt_loom, allow(dead_code))]
+    pub(crate) fn new(path: PathBuf, what: &str) -> Self {
+        Self {
+            path,
+            position: None,
+            what: what.into(),
+        }
+    }
+}
+
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.path.display())?;
@@ -72,7 +91,7 @@ impl std::fmt::Display for Damage {
 }
 
 impl Damage {
-    pub(super) fn of(error: &Error, dir: &dyn Dir) -> Self {
+    pub(crate) fn of(error: &Error, dir: &dyn Dir) -> Self {
         Self {
             path: error.path().unwrap_or(dir.path()).into(),
             position: error.position(),
@@ -105,6 +124,16 @@ pub fn verify_with(
     disk: &Arc<dyn Disk>,
     path: &Path,
     progress: &mut dyn FnMut(Progress),
+) -> Result<Verification> {
+    verify_records(disk, path, progress, &mut |_, _| {})
+}
+
+/// The same; `record` is given each record that is sound.
+pub(crate) fn verify_records(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    progress: &mut dyn FnMut(Progress),
+    record: &mut dyn FnMut(Position, &[u8]),
 ) -> Result<Verification> {
     let dir = open_dir(&**disk, path, Purpose::Read)?;
     let dir = &*dir;
@@ -141,6 +170,7 @@ pub fn verify_with(
         done: 0,
         total: segments.iter().map(|found| found.end_bytes).sum(),
         progress,
+        record,
     };
     for (index, found) in segments.iter().enumerate() {
         let damages = &mut verification.damages;
@@ -163,9 +193,7 @@ pub fn verify_with(
             }
         }
     }
-    verification
-        .damages
-        .sort_by(|a, b| (&a.path, a.position).cmp(&(&b.path, b.position)));
+    verification.add(Vec::new());
     Ok(verification)
 }
 
@@ -260,6 +288,8 @@ pub(super) struct Checker<'a> {
     pub(super) done: u64,
     pub(super) total: u64,
     pub(super) progress: &'a mut dyn FnMut(Progress),
+    /// Is given each record that is sound.
+    pub(super) record: &'a mut dyn FnMut(Position, &[u8]),
 }
 
 impl Checker<'_> {
@@ -335,6 +365,7 @@ impl Checker<'_> {
                         }
                     }
                     tally.add(at, &frame);
+                    frame.each_record(at, &mut *self.record);
                     let offset = at.offset_bytes();
                     if offset >> 20 > told {
                         told = offset >> 20;

@@ -37,7 +37,7 @@ impl<'a> Applier<'a> {
         let doing = |error: io::Error| Error::io(format!("could not {step}"), error);
         match step {
             Step::Copy(name) => self.copy(name),
-            Step::Move(name) => {
+            Step::Move(name) | Step::Derive(name) => {
                 self.copy(name)?;
                 self.dir.unlink(name).map_err(doing)?;
                 self.dir.sync().map_err(doing)

@@ -87,6 +87,7 @@ impl Diagnosis {
             done: 0,
             total: 0,
             progress: &mut |_| {},
+            record: &mut |_, _| {},
         };
         let mut records_total = 0;
         for (index, found) in recovered.segments.iter().enumerate() {

@@ -109,6 +109,13 @@ impl RepairPlan {
         self.steps.iter().map(ToString::to_string).collect()
     }
 
+    /// Adds damage to what is derived from the log, and the files to set aside, so that it is derived again.
+    #[cfg_attr(ringbolt_loom, allow(dead_code))]
+    pub(crate) fn derive_again(&mut self, damages: Vec<Damage>, aside: Vec<String>) {
+        self.damages.extend(damages);
+        self.steps.extend(aside.into_iter().map(Step::Derive));
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -156,6 +163,8 @@ enum Step {
     Mark,
     Commit(Header),
     Move(String),
+    /// A file that the next opening makes again.
+    Derive(String),
     /// A link or a folder in a segment's place cannot be copied.
     SetAside(String),
     Unmark,
@@ -192,6 +201,10 @@ impl std::fmt::Display for Step {
                 header.previous.position()
             ),
             Self::Move(name) => write!(f, "move {name} into {quarantine}"),
+            Self::Derive(name) => write!(
+                f,
+                "move {name} into {quarantine}; the next opening derives it again from the log"
+            ),
             Self::SetAside(name) => write!(f, "rename {name} to {}", aside(name)),
             Self::Unmark => write!(f, "remove {REPAIR_NAME}"),
         }
@@ -201,7 +214,9 @@ impl std::fmt::Display for Step {
 impl Step {
     fn path(&self, dir: &dyn Dir) -> PathBuf {
         match self {
-            Self::Copy(name) | Self::Move(name) | Self::SetAside(name) => dir.path().join(name),
+            Self::Copy(name) | Self::Move(name) | Self::Derive(name) | Self::SetAside(name) => {
+                dir.path().join(name)
+            }
             Self::WriteHeader(header) | Self::WriteFooter(header, _) | Self::Commit(header) => {
                 segment_path(dir, header.ordinal)
             }
