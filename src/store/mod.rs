@@ -12,8 +12,9 @@
 //! ```
 //!
 //! The rooms: `entry` is what lies in the log, `state` the pass's rules, `pass` who runs them, `stream`
-//! and `batch` what goes in, `ticket` what comes of it, `read` what comes out, `view` what another process
-//! sees.
+//! and `batch` what goes in, `ticket` what comes of it, `read` and `wait` what comes out, `view` what another
+//! process sees. What the store does by itself: `space` keeps the log short, with `moving` and `compact`;
+//! `ticks` tells it the time.
 
 mod acks;
 mod ahead;

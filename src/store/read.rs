@@ -346,7 +346,11 @@ impl StreamReader {
     /// What can be taken without waiting.
     pub(crate) fn available(&mut self) -> Result<Available> {
         self.peek()?;
-        let ahead = self.ahead.records.iter().map(|record| record.payload().len());
+        let ahead = self
+            .ahead
+            .records
+            .iter()
+            .map(|record| record.payload().len());
         let places = self.places.iter().map(|place| place.bytes as usize);
         Ok(Available {
             bytes: ahead.chain(places).sum(),
