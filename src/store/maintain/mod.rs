@@ -1,4 +1,4 @@
-//! Looking after a store: as [`maintain`](crate::maintain) does after its log, and beside that at its
+//! Looking after a store: as [`maintain`] does after its log, and beside that at its
 //! indexes and snapshots, and at the entries that the records are. On a log without streams these do what
 //! those of the log do.
 //!
