@@ -158,6 +158,7 @@ fn wanted(shared: &Shared, index: &SegmentIndex) -> BTreeMap<Position, (StreamId
                 let record = Located {
                     offset: *offset,
                     position: moved.at,
+                    before: None,
                     bytes: moved.bytes,
                 };
                 wanted.insert(moved.at, (id, record));

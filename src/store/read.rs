@@ -275,6 +275,12 @@ impl StreamReader {
         let seen = self.places.partition_point(|place| place.offset < limit);
         self.places.truncate(seen);
         if self.options.visibility != Visibility::Committed {
+            for place in &mut self.places {
+                // One that is being moved lies on disk where it lay before.
+                if let Some(before) = place.before.filter(|_| place.position >= durable) {
+                    place.position = before;
+                }
+            }
             let hidden = |place: &Located| place.position >= durable;
             if let Some(seen) = self.places.iter().position(hidden) {
                 self.wanted = Some(self.places[seen].position.plus(UNIT_BYTES));
@@ -414,8 +420,13 @@ impl ReadAhead for StreamReader {
                 // Its place may have changed since it was looked up: the next call looks again.
                 Err(_) if !self.ahead.records.is_empty() => break,
                 Err(error) => {
+                    let was = place.position;
                     self.places = places;
-                    return Err(error);
+                    self.find_places()?;
+                    return match self.places.first() {
+                        Some(is) if is.position == was => Err(error),
+                        _ => self.read_ahead(),
+                    };
                 }
             }
         }

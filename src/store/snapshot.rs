@@ -182,6 +182,7 @@ fn write_rare(out: &mut Out, rare: &Rare) {
     out.list(rare.moved.iter(), |out, (offset, moved)| {
         out.number(*offset);
         out.number(moved.at.to_u64());
+        out.number(moved.from.to_u64());
         out.number(moved.count.into());
         out.number(moved.bytes.into());
     });
@@ -211,6 +212,7 @@ fn read_rare(from: &mut In<'_>) -> Option<Rare> {
         let offset = from.number()?;
         let moved = Moved {
             at: Position::from_u64(from.number()?),
+            from: Position::from_u64(from.number()?),
             count: from.word()?,
             bytes: from.word()?,
         };

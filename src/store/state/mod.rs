@@ -320,7 +320,9 @@ impl State {
                     return Ok(record.offset);
                 }
                 let moved = moved.and_then(|moved| moved.get(&record.offset));
-                record.position = moved.map_or(record.position, |moved| moved.at);
+                if let Some(moved) = moved {
+                    (record.position, record.before) = (moved.at, Some(moved.from));
+                }
                 found.push(record);
             }
             at = end;
@@ -698,16 +700,16 @@ fn commit_stream(stream: &mut StreamState, at: Position, entry: &Entry<'_>) -> u
             stream.drop_acknowledged();
         }
         Kind::Moved => {
-            let from = Position::from_u64(entry.position.unwrap_or(0));
             let Some(original) = Entry::parse(entry.payload) else {
                 return 0;
             };
             let moved = Moved {
                 at,
+                from: Position::from_u64(entry.position.unwrap_or(0)),
                 count: original.count,
                 bytes: original.payload.len() as u32,
             };
-            return stream.repoint(offset, from, moved).into();
+            return stream.repoint(offset, moved).into();
         }
         Kind::Compact => {
             for [from, to, bytes] in longs(entry.payload) {

@@ -33,6 +33,8 @@ pub(crate) struct Located {
     pub(crate) offset: u64,
     /// Its entry's position in the log.
     pub(crate) position: Position,
+    /// Where it lay before it was moved there: still so until the new place is on disk.
+    pub(crate) before: Option<Position>,
     /// Bytes of its payload.
     pub(crate) bytes: u32,
 }
@@ -91,6 +93,7 @@ impl Run {
         places.iter().map(move |place| Located {
             offset: self.offset(place),
             position: Position::new(segment, u64::from(place.units) * 8),
+            before: None,
             bytes: place.bytes,
         })
     }

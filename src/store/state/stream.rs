@@ -148,6 +148,8 @@ pub(crate) struct Rare {
 pub(crate) struct Moved {
     /// Where it lies now.
     pub(crate) at: Position,
+    /// Where it lay before.
+    pub(crate) from: Position,
     /// How many offsets it takes.
     pub(crate) count: u32,
     /// Bytes of its payload.
@@ -320,6 +322,7 @@ impl StreamState {
             .map(|(offset, moved)| Located {
                 offset: *offset,
                 position: moved.at,
+                before: Some(moved.from),
                 bytes: moved.bytes,
             })
             .collect()
@@ -495,11 +498,11 @@ impl StreamState {
         }
     }
 
-    /// Points the record that begins at `offset` to where it was written again, if it still lies at
-    /// `from`; says whether it did.
-    pub(crate) fn repoint(&mut self, offset: u64, from: Position, to: Moved) -> bool {
+    /// Points the record that begins at `offset` to where it was written again, if it still lies where
+    /// it was moved from; says whether it did.
+    pub(crate) fn repoint(&mut self, offset: u64, to: Moved) -> bool {
         let end = offset.saturating_add(to.count.into());
-        let there = end > self.start && self.wants(offset, from);
+        let there = end > self.start && self.wants(offset, to.from);
         if there {
             self.rare_mut().moved.insert(offset, to);
         }
