@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Durable logs on disk: append, read, inspect, verify, repair, copy, measure.
+/// Durable logs and stores on disk: append, read, inspect, verify, repair, copy, measure; streams.
 ///
 /// Exit codes: 0 good, 1 damage found, 2 wrong usage or an input/output error; 130 when `demo` or
 /// `bench` was interrupted, after tidying up.
@@ -41,6 +41,7 @@ enum Command {
     ///
     /// Every checksum is checked on the way; exit code 1 when damage was found.
     Restore(commands::copy::Args),
+    Stream(commands::stream::Args),
     Bench(bench::Args),
 }
 
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => commands::verify::run(&args),
         Command::Repair(args) => commands::repair::run(&args),
         Command::Backup(args) | Command::Restore(args) => commands::copy::run(&args),
+        Command::Stream(args) => commands::stream::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     outcome::exit_code(done)

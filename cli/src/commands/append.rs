@@ -9,7 +9,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use ringbolt::{Log, LogOptions, Ticket};
+use ringbolt::{LogOptions, Position, Ticket};
 
 use crate::backend::Backend;
 use crate::framing::{InputError, InputFraming, RecordSource};
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     backend: Backend,
     #[command(flatten)]
     log: LogArgs,
+    /// Drop the oldest segments while the log is larger than this [default: keep all].
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    retain_bytes: Option<u64>,
 }
 
 /// Options of the log that commands pass on.
@@ -43,20 +46,17 @@ pub(crate) struct Args {
 pub(crate) struct LogArgs {
     /// The size of new segments: a power of two from 1 MiB to 1 GiB.
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
-    segment_bytes: u64,
+    pub(crate) segment_bytes: u64,
     /// The bound on memory for records on their way to the disk [default: four segments].
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory_bytes: Option<u64>,
-    /// Drop the oldest segments while the log is larger than this [default: keep all].
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    retain_bytes: Option<u64>,
     /// How many seconds to wait for another writer to go.
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     lock_timeout: f64,
 }
 
 impl LogArgs {
-    fn options(&self) -> Done<LogOptions> {
+    pub(crate) fn options(&self) -> Done<LogOptions> {
         let timeout = std::time::Duration::try_from_secs_f64(self.lock_timeout)
             .map_err(|_| Failure::Other("--lock-timeout must be a number of seconds".into()))?;
         let mut options = LogOptions::new()
@@ -65,24 +65,24 @@ impl LogArgs {
         if let Some(bytes) = self.memory_bytes {
             options = options.memory_bytes(bytes);
         }
-        if let Some(bytes) = self.retain_bytes {
-            options = options.retain_bytes(bytes);
-        }
         Ok(options)
     }
 }
 
 pub(crate) fn run(args: &Args) -> Done {
-    let log = args
-        .log
-        .options()?
-        .open_on(&args.backend.engine()?, &args.dir)?;
-    let input = BufReader::with_capacity(INPUT_BUFFER_BYTES, io::stdin().lock());
-    let mut source = RecordSource::new(input, args.framing, log.payload_bytes_max());
+    let mut options = args.log.options()?;
+    if let Some(bytes) = args.retain_bytes {
+        options = options.retain_bytes(bytes);
+    }
+    let log = options.open_on(&args.backend.engine()?, &args.dir)?;
+    let mut source = input(args.framing, log.payload_bytes_max());
+    let append = |record: &[u8]| Ok(log.append(record)?);
     let fed = if args.ack {
-        append_acknowledged(&log, &mut source)
+        append_acknowledged(&mut source, append, |out, position| {
+            writeln!(out, "{position}")
+        })
     } else {
-        append_all(&log, &mut source, |_| true)
+        append_all(&mut source, |record| append(record).map(|_| true))
     };
     // What came before a bad record is made durable all the same.
     let flushed = log.flush();
@@ -93,16 +93,44 @@ pub(crate) fn run(args: &Args) -> Done {
     Ok(Outcome::Good)
 }
 
-/// Appends every record of the input; `each` gets the tickets and says whether to go on.
-fn append_all<'log>(
-    log: &'log Log,
+/// Records of at most `limit` bytes from standard input.
+pub(crate) fn input(framing: InputFraming, limit: usize) -> RecordSource<impl io::BufRead> {
+    let input = BufReader::with_capacity(INPUT_BUFFER_BYTES, io::stdin().lock());
+    RecordSource::new(input, framing, limit)
+}
+
+/// The receipt of an append.
+pub(crate) trait Receipt: Send {
+    /// Where it lies.
+    type Place;
+
+    /// Waits until it is durable.
+    fn wait(&self) -> ringbolt::Result<Self::Place>;
+
+    fn is_durable(&self) -> bool;
+}
+
+impl Receipt for Ticket<'_> {
+    type Place = Position;
+
+    fn wait(&self) -> ringbolt::Result<Position> {
+        self.wait()
+    }
+
+    fn is_durable(&self) -> bool {
+        self.is_done()
+    }
+}
+
+/// Gives every record of the input to `each`, which says whether to go on.
+pub(crate) fn append_all(
     source: &mut RecordSource<impl io::BufRead>,
-    mut each: impl FnMut(Ticket<'log>) -> bool,
+    mut each: impl FnMut(&[u8]) -> Done<bool>,
 ) -> Done<()> {
     loop {
         match source.next() {
             Ok(Some(record)) => {
-                if !each(log.append(record)?) {
+                if !each(record)? {
                     return Ok(());
                 }
             }
@@ -115,34 +143,42 @@ fn append_all<'log>(
     }
 }
 
-fn append_acknowledged(log: &Log, source: &mut RecordSource<impl io::BufRead>) -> Done<()> {
+/// Appends every record of the input, and tells of each as soon as it is durable.
+pub(crate) fn append_acknowledged<R: Receipt>(
+    source: &mut RecordSource<impl io::BufRead>,
+    mut append: impl FnMut(&[u8]) -> Done<R>,
+    tell: impl Fn(&mut dyn Write, R::Place) -> io::Result<()> + Send,
+) -> Done<()> {
     std::thread::scope(|scope| {
-        let (sender, receiver): (SyncSender<Ticket<'_>>, _) = sync_channel(ACKS_MAX);
+        let (sender, receiver): (SyncSender<R>, _) = sync_channel(ACKS_MAX);
         let printer = std::thread::Builder::new()
             .name("acknowledge".into())
-            .spawn_scoped(scope, move || acknowledge(&receiver))
+            .spawn_scoped(scope, move || acknowledge(&receiver, tell))
             .map_err(Failure::io("starting a thread"))?;
         // A send fails when the printer ended; it then says why.
-        let fed = append_all(log, source, |ticket| sender.send(ticket).is_ok());
+        let fed = append_all(source, |record| Ok(sender.send(append(record)?).is_ok()));
         drop(sender);
         let printed = printer.join().expect("the printer does not panic");
         printed.and(fed)
     })
 }
 
-/// Prints positions in order, each when it is durable; one flush for what is durable together.
-fn acknowledge(tickets: &Receiver<Ticket<'_>>) -> Done<()> {
+/// Tells of them in order, each when it is durable; one flush for what is durable together.
+fn acknowledge<R: Receipt>(
+    tickets: &Receiver<R>,
+    tell: impl Fn(&mut dyn Write, R::Place) -> io::Result<()>,
+) -> Done<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     // Whoever listened may go away: appending goes on, only nobody hears of it.
     let mut heard = true;
     while let Ok(mut ticket) = tickets.recv() {
         loop {
-            let position = ticket.wait()?;
+            let place = ticket.wait()?;
             if heard {
-                heard = listening(writeln!(out, "{position}"))?;
+                heard = listening(tell(&mut out, place))?;
             }
             match tickets.try_recv() {
-                Ok(next) if next.is_done() => ticket = next,
+                Ok(next) if next.is_durable() => ticket = next,
                 Ok(next) => {
                     if heard {
                         heard = listening(out.flush())?;

@@ -6,4 +6,5 @@ pub(crate) mod demo;
 pub(crate) mod inspect;
 pub(crate) mod read;
 pub(crate) mod repair;
+pub(crate) mod stream;
 pub(crate) mod verify;

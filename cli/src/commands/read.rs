@@ -10,12 +10,12 @@ use crate::framing::OutputFraming;
 use crate::outcome::{Done, Failure, Outcome};
 use crate::units::parse_time;
 
-const OUTPUT_BUFFER_BYTES: usize = 256 << 10;
+pub(crate) const OUTPUT_BUFFER_BYTES: usize = 256 << 10;
 /// How long a following reader sleeps when nothing wakes it.
-const FOLLOW_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const FOLLOW_WAIT: Duration = Duration::from_secs(1);
 /// How long to wait for what lies in the log's files to be proven to be on disk: a living writer
 /// does so in milliseconds, and the last writes of one that was killed end about as soon.
-const PROOF_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const PROOF_WAIT: Duration = Duration::from_secs(1);
 
 /// Write payloads to standard output, bit for bit; also while another process appends.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Done {
 }
 
 /// Whether nobody reads our output any more: with nothing to write we would never notice.
-fn stdout_closed() -> bool {
+pub(crate) fn stdout_closed() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let stdout = io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
