@@ -109,6 +109,10 @@ fn what_is_not_there_is_told() {
     );
     let kind = |dir: &str| StoreView::open_on(&rig.disk, dir).unwrap_err().kind();
     assert_eq!(kind("/nothing"), ErrorKind::NotALog);
+    let copy = rig.disk.open_dir(DIR.as_ref()).unwrap();
+    drop(copy.create("ringbolt.copy").unwrap());
+    assert_eq!(kind(DIR), ErrorKind::NotALog);
+    copy.unlink("ringbolt.copy").unwrap();
     let disk = Arc::new(rig.disk.clone());
     let engine = Engine::builder().disk(disk).start().unwrap();
     let log = LogOptions::new().open_on(&engine, "/log").unwrap();

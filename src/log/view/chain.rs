@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::disk::Dir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::position::Position;
-use crate::log::recover::LOCK_NAME;
+use crate::log::recover::{COPY_NAME, LOCK_NAME, unfinished_copy};
 use crate::log::segment::{self, Header};
 use crate::log::view::file::{SegmentFile, about};
 
@@ -166,6 +166,9 @@ fn list(dir: &dyn Dir) -> Result<BTreeSet<u64>> {
     let entries = dir
         .list()
         .map_err(|error| Error::io("listing the log", error).at_path(dir.path()))?;
+    if entries.iter().any(|entry| entry.name == COPY_NAME) {
+        return Err(unfinished_copy(dir));
+    }
     let listed: BTreeSet<u64> = entries
         .iter()
         .filter_map(|entry| segment::parse_file_name(&entry.name))
