@@ -5,6 +5,7 @@ mod basics;
 mod batches;
 mod crash;
 mod cursors;
+mod golden;
 mod kills;
 mod maintain;
 mod model;
@@ -13,3 +14,6 @@ mod space;
 mod support;
 mod time;
 mod view;
+
+#[path = "../golden/text.rs"]
+mod text;
