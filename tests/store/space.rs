@@ -1,9 +1,13 @@
 //! What is kept beside the log, and what is given back.
 
-use ringbolt::ErrorKind;
-use ringbolt::store::{NewRecord, ReadFrom, StreamOptions};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::support::{DIR, Rig, all, fill, names, open, rest, until};
+use ringbolt::disk::sim::SimDisk;
+use ringbolt::store::{Batch, NewRecord, ReadFrom, StreamOptions};
+use ringbolt::{Engine, ErrorKind};
+
+use crate::support::{DIR, Rig, all, fill, names, open, options, rest, until};
 
 #[test]
 fn an_opening_begins_at_a_snapshot_and_reads_what_lies_before() {
@@ -258,4 +262,47 @@ fn of_each_key_the_latest_is_kept_and_the_log_stays_short() {
     rig.reopen();
     check(&rig.stream("keyed"));
     assert_eq!(all(&rig.stream("other")).len(), 20);
+}
+
+#[test]
+fn a_record_that_is_being_moved_is_seen_all_the_time() {
+    let disk = SimDisk::new(3);
+    let builder = Engine::builder().disk(Arc::new(disk.clone()));
+    let (engine, mut driver) = builder.caller_driven().unwrap();
+    let store = options().open_on(&engine, DIR).unwrap();
+    let mut turn = || {
+        driver.poll().unwrap();
+        driver.wait(Some(Duration::ZERO)).unwrap();
+    };
+    let mut batch = Batch::new();
+    for name in ["slow", "fast"] {
+        batch.create(name, &StreamOptions::new()).unwrap();
+    }
+    let made = store.try_commit(&batch).unwrap();
+    while !made.is_durable() {
+        turn();
+    }
+    let (slow, fast) = (store.stream("slow").unwrap(), store.stream("fast").unwrap());
+    for n in 0..4u8 {
+        drop(slow.try_append(&[n]).unwrap());
+    }
+    let last = slow.try_append(b"last").unwrap();
+    while !last.is_durable() {
+        turn();
+    }
+    let large = vec![7; 300_000];
+    for n in 0..60 {
+        let ticket = loop {
+            match fast.try_append(&large[..]) {
+                Err(error) if error.is_retryable() => turn(),
+                ticket => break ticket.unwrap(),
+            }
+        };
+        let _ = fast.trim(n).unwrap();
+        while !ticket.is_durable() {
+            turn();
+            assert_eq!(all(&slow).len(), 5);
+        }
+    }
+    assert!(store.stats().moved_records >= 5);
 }
