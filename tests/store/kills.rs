@@ -15,6 +15,9 @@ use ringbolt::store::{
 /// In the child: the store's directory.
 const CHILD: &str = "RINGBOLT_STORE_KILLS_CHILD";
 const KILLS: u64 = 200;
+/// What the child says when it begins to open the store, and behind each batch that is on disk: nothing
+/// that a panic says.
+const STEP: u8 = 0;
 const GROUP: &str = "sum";
 
 #[test]
@@ -25,9 +28,11 @@ fn a_pipeline_that_is_killed_has_summed_each_number_once() {
     let unique = format!("store-kills-{}", std::process::id());
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique);
     let _ = std::fs::remove_dir_all(&dir);
-    let (mut seed, mut steps) = (1, 0);
+    let (mut seed, mut told) = (1, 0);
     for _ in 0..KILLS {
-        steps += kill(&dir, random(&mut seed) % 24, random(&mut seed) % 50_000);
+        // One in four while it opens.
+        let steps = 1 + (random(&mut seed) % 16).saturating_sub(4);
+        told += kill(&dir, steps, random(&mut seed) % 50_000) - 1;
     }
     let pipeline = Pipeline::open(&dir);
     let sent = pipeline.numbers.describe().unwrap().next;
@@ -46,7 +51,12 @@ fn a_pipeline_that_is_killed_has_summed_each_number_once() {
         assert_eq!(number(&payload[16..]), from * (from - 1) / 2);
     }
     assert_eq!(from, sent);
-    assert!(steps > KILLS, "only {steps} steps were told of");
+    let cursor = pipeline.numbers.cursor(GROUP).unwrap().unwrap();
+    assert_eq!((cursor.offset, cursor.lag), (sent, 0));
+    assert!(
+        sent >= told,
+        "{told} batches were on disk, of {sent} numbers"
+    );
     pipeline.store.close().unwrap();
     std::fs::remove_dir_all(&dir).unwrap();
     let told = writeln!(
@@ -56,33 +66,33 @@ fn a_pipeline_that_is_killed_has_summed_each_number_once() {
     assert!(told.is_ok());
 }
 
-/// Starts a child, and kills it after so many steps that it tells of and so many turns; returns how many
-/// it told of.
+/// Starts a child, and kills it after so many steps and so many turns; returns how many steps it told of.
 fn kill(dir: &Path, steps: u64, turns: u64) -> u64 {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let name = "kills::a_pipeline_that_is_killed_has_summed_each_number_once";
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
     command.env(CHILD, dir).stdout(Stdio::null());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = child.stderr.take().unwrap();
-    let mut count = 0;
+    let mut pipe = child.stderr.take().unwrap();
     let mut said = Vec::new();
-    let mut byte = [0];
-    while count < steps {
-        if told.read(&mut byte).unwrap() == 0 {
-            panic!("it ended: {}", String::from_utf8_lossy(&said));
-        }
-        said.push(byte[0]);
-        count += u64::from(byte[0] == b'.');
-    }
+    pipe.by_ref().take(steps).read_to_end(&mut said).unwrap();
     // Somewhere in between.
     (0..turns).for_each(|_| std::hint::spin_loop());
     child.kill().unwrap();
     child.wait().unwrap();
-    count
+    pipe.read_to_end(&mut said).unwrap();
+    let told = said.len() as u64;
+    assert!(
+        told >= steps && said.iter().all(|&byte| byte == STEP),
+        "it ended by itself: {}",
+        String::from_utf8_lossy(&said)
+    );
+    told
 }
 
 fn child(dir: &Path) -> ! {
+    let tell = || std::io::stderr().write_all(&[STEP]).unwrap();
+    tell();
     let pipeline = Pipeline::open(dir);
     let mut next = pipeline.numbers.describe().unwrap().next;
     // What may not have been acknowledged is sent again, and stored once.
@@ -102,7 +112,7 @@ fn child(dir: &Path) -> ! {
             }
         }
         if pipeline.step(1 + random(&mut seed) as usize % 16) {
-            std::io::stderr().write_all(b".").unwrap();
+            tell();
         }
     }
 }
