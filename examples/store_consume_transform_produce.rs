@@ -8,10 +8,12 @@
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use ringbolt::store::{Batch, ReadFrom, Store, StreamOptions};
+use ringbolt::LogOptions;
+use ringbolt::store::{Batch, ReadFrom, Store, StoreOptions, StreamOptions};
 
 const ORDERS: u64 = 2_000;
 const KILLS: usize = 5;
@@ -31,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut lines = BufReader::new(worker.stdout.take().expect("it is piped")).lines();
         let done = lines.by_ref().take(3 + 7 * round).last().transpose()?;
         worker.kill()?;
-        worker.wait()?;
+        let ended = worker.wait()?;
+        assert!(ended.signal() == Some(9) || ended.success(), "{ended}");
         println!("killed behind: {}", done.unwrap_or_default());
     }
     let ended = start(&dir)?.wait()?;
@@ -42,9 +45,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// After a kill all of the last segment is looked through: small ones open sooner.
+fn open(dir: &Path) -> Result<Store, Box<dyn Error>> {
+    let log = LogOptions::new().segment_bytes(1 << 20);
+    Ok(StoreOptions::new().log(log).open(dir)?)
+}
+
 /// Orders of 1, 2, 3 .. anvils, and a worker that has done none of them.
 fn prepare(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let store = Store::open(dir)?;
+    let store = open(dir)?;
     let orders = store.create("orders", &StreamOptions::new())?;
     store.create("bills", &StreamOptions::new())?;
     for n in 1..=ORDERS {
@@ -62,7 +71,7 @@ fn start(dir: &Path) -> std::io::Result<Child> {
 
 /// The worker: until there are no more orders.
 fn work(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let store = Store::open(dir)?;
+    let store = open(dir)?;
     let (orders, bills) = (store.stream("orders")?, store.stream("bills")?);
     let mut turnover = turnover(&store)?;
     let mut reader = orders.reader(ReadFrom::Cursor(GROUP))?;
@@ -94,7 +103,7 @@ fn turnover(store: &Store) -> Result<u64, Box<dyn Error>> {
 
 /// Each order was billed once, in order, and the turnover is exact.
 fn check(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let store = Store::open(dir)?;
+    let store = open(dir)?;
     let mut reader = store.stream("bills")?.reader(ReadFrom::Earliest)?;
     for n in 1..=ORDERS {
         let bill = reader.try_next()?.ok_or("a bill is missing")?;
