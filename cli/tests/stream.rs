@@ -62,7 +62,7 @@ fn records_come_back_and_are_described() {
     let stream = json(dir, "stream describe DIR a/b --json");
     assert_eq!((&stream["first"], &stream["next"]), (&0.into(), &6.into()));
     assert!(text(dir, "stream list DIR", "").contains("a/b"));
-    assert!(text(dir, "stream describe DIR a/b", "").contains("0 to 6"));
+    assert!(text(dir, "stream describe DIR a/b", "").contains("from 0, the next one is 6"));
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn print(stream: &StreamInfo) -> io::Result<()> {
     writeln!(out, "stream      {}", stream.name)?;
     writeln!(
         out,
-        "offsets     {} to {}, that is the next one",
+        "offsets     from {}, the next one is {}",
         stream.first, stream.next
     )?;
     writeln!(out, "payloads    {}", size(stream.bytes as f64))?;

@@ -18,7 +18,7 @@ use crate::framing::OutputFraming;
 use crate::outcome::{Done, Failure, Outcome};
 use crate::units::{parse_size, parse_time, rfc3339};
 
-/// A cursor is moved at multiples of so many offsets, and when there is no more.
+/// A cursor is moved when a multiple of so many offsets is reached, and when there is no more.
 const COMMIT_OFFSETS: u64 = 1000;
 
 /// Write a stream's payloads to standard output, bit for bit; also while another process writes the
@@ -224,7 +224,7 @@ impl<'a> Output<'a> {
                 count += 1;
             }
             to = offset + u64::from(record.count());
-            if to % COMMIT_OFFSETS == 0 {
+            if offset / COMMIT_OFFSETS < to / COMMIT_OFFSETS {
                 self.flush()?;
                 written(to)?;
             }
