@@ -35,9 +35,9 @@ use crate::log::position::Position;
 use crate::log::segment::{self, Header, Link, LogId, TimeIndex};
 
 pub(crate) use chain::{Member, is_of, open_segment, read_footer, read_member};
-#[cfg(not(ringbolt_loom))]
-pub(crate) use listing::{COPY_NAME, unfinished_copy};
-pub(crate) use listing::{LOCK_NAME, Listing, QUARANTINE_NAME, REPAIR_NAME};
+pub(crate) use listing::{
+    COPY_NAME, LOCK_NAME, Listing, QUARANTINE_NAME, REPAIR_NAME, unfinished_copy,
+};
 pub(crate) use quiet::Quiet;
 pub(crate) use scan::{Scanner, Step, Window};
 pub(crate) use tally::Tally;
